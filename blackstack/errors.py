@@ -1,0 +1,70 @@
+"""What stops us. Each error says what failed, why, and what to do next, and has an exit code.
+
+::
+
+    BlackstackError             3  the engine, or something it stands on, failed
+    ├── UsageError              2  what was typed or written cannot be meant
+    ├── BlockedError            1  the machine is not in a state in which this can work
+    └── InterruptedRunError   130  somebody pressed Ctrl-C, and everything was put back
+
+A mistake of the user's is one of these and shows no traceback; anything else is a mistake of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class BlackstackError(Exception):
+    """Base of everything that a user may see.
+
+    Args:
+        what: the sentence that is shown first; no full stop needed.
+        why: the cause, or the evidence, a line each.
+        fix: what to do next, a command or an advice a line.
+    """
+
+    exit_code = 3
+
+    def __init__(self, what: str, *, why: str | Sequence[str] = (), fix: str | Sequence[str] = ()) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = _lines(why)
+        self.fix = _lines(fix)
+
+    def __str__(self) -> str:
+        why = [f"  {line}" for line in self.why]
+        fix = [f"  {'next:' if i == 0 else '     '} {line}" for i, line in enumerate(self.fix)]
+        return "\n".join([self.what, *why, *fix])
+
+
+class UsageError(BlackstackError):
+    """What was typed, or written into a file, cannot be meant."""
+
+    exit_code = 2
+
+
+class BlockedError(BlackstackError):
+    """The machine is not in a state in which this can work; nothing was started."""
+
+    exit_code = 1
+
+
+class InterruptedRunError(BlackstackError):
+    """Somebody pressed Ctrl-C (or sent SIGTERM), and everything was put back."""
+
+    exit_code = 130
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], *, see: str) -> UsageError:
+    """Make the error for a name that does not exist; it offers the nearest one."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    fix = [f"did you mean {near[0]!r}?"] if near else []
+    why = f"known: {', '.join(names)}" if names else "there are none"
+    return UsageError(f"no {kind} called {name!r}", why=why, fix=[*fix, f"see them all: {see}"])
+
+
+def _lines(text: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(text.splitlines()) if isinstance(text, str) else tuple(text)
