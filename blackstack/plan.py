@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,13 +23,15 @@ StepKind = Literal["build", "pull", "environment", "install", "prepare", "start"
 HIDDEN = "…"
 _ANYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
 _CA_BUNDLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")  # the first that is set is handed to builds
-_BUILD_SECRETS = {  # BuildKit secret → the variable that holds it; never an ARG, which would stay in the image
-    "pip_index_url": "PIP_INDEX_URL",
-    "pip_extra_index_url": "PIP_EXTRA_INDEX_URL",
-    "http_proxy": "HTTP_PROXY",
-    "https_proxy": "HTTPS_PROXY",
-    "no_proxy": "NO_PROXY",
-}
+_FOR_BUILDS = (  # what a build may need to know of the network it is in
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_TRUSTED_HOST",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+)
+_BUILD_ENV = "BLACKSTACK_BUILD_ENV"  # carries them to BuildKit, as shell lines; never an ARG, which an image keeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,15 +198,19 @@ def build_step(stack: Stack, settings: Settings, shell_env: Mapping[str, str], *
     bundles = [shell_env[name] for name in _CA_BUNDLES if shell_env.get(name) and Path(shell_env[name]).is_file()]
     if bundles:
         argv += ["--secret", f"id=ca,src={bundles[0]}"]
-    for secret, variable in _BUILD_SECRETS.items():
-        for name in (variable, variable.lower()):
-            if shell_env.get(name):
-                argv += ["--secret", f"id={secret},env={name}"]
-                break
+    lines = [f"{name}={shlex.quote(value)}" for name in _FOR_BUILDS if (value := _either_case(shell_env, name))]
+    env = {_BUILD_ENV: "\n".join(lines)} if lines else {}
+    if lines:
+        argv += ["--secret", f"id=build_env,env={_BUILD_ENV}"]
     wheels = shell_env.get("PIP_FIND_LINKS", "")
     if wheels and Path(wheels).is_dir():
         argv += ["--build-context", f"wheels={wheels}"]
-    return Step(kind="build", argv=(*argv, *words, str(Path(build.dockerfile).parent)))
+    folder = str(Path(build.dockerfile).parent)
+    return Step(kind="build", argv=(*argv, *words, folder), env=env, shown=dict.fromkeys(env, HIDDEN))
+
+
+def _either_case(variables: Mapping[str, str], name: str) -> str:
+    return variables.get(name) or variables.get(name.lower()) or ""
 
 
 def _runtime(stack: Stack, host: Host, wishes: Wishes) -> tuple[RuntimeName, str]:

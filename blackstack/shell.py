@@ -64,6 +64,7 @@ def capture(
     argv: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
     message: str = "",
     timeout: float | None = None,
     check: bool = False,
@@ -73,6 +74,7 @@ def capture(
     Args:
         argv: the command, a list from start to end.
         env: variables on top of ours.
+        cwd: the folder to run it in.
         message: its standard input; the place for what must not stand on a command line.
         timeout: seconds after which it is killed; its exit code is then 124, as coreutils' ``timeout`` has it.
         check: raise when the exit code is not 0.
@@ -85,6 +87,7 @@ def capture(
         ran = subprocess.run(
             list(argv),
             env={**os.environ, **(env or {})},
+            cwd=cwd,
             input=message,
             capture_output=True,
             text=True,

@@ -78,7 +78,10 @@ class ProcessRuntime:
             "grace_s": GRACE_S,
         }
         done = shell.capture(
-            [sys.executable, "-m", "blackstack.runtime.supervisor"], message=json.dumps(order), check=True
+            [sys.executable, "-m", "blackstack.runtime.supervisor"],
+            cwd=self.root,
+            message=json.dumps(order),
+            check=True,
         )
         answer = json.loads(done.out)
         if "error" in answer:
