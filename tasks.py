@@ -10,7 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from invoke import Collection, Context, Exit, task
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
 
 if TYPE_CHECKING:
     from blackstack.plan import Wishes
@@ -80,7 +83,10 @@ def build(
         running.build(stack, _wishes(runtime, profile, set_), no_cache=no_cache)
 
 
-@task(help={**RUN, "timeout": "seconds until it must have answered (default: the stack's own)"}, iterable=["set_"])
+@task(
+    help={**RUN, "timeout": "seconds until it must have answered (default: the stack's own)"},
+    iterable=["set_"],
+)
 def up(
     _c: Context,
     stack: str | None = None,
@@ -115,6 +121,56 @@ def logs(_c: Context, stack: str | None = None, *, follow: bool = False, lines: 
         watching.logs(stack, follow=follow, lines=lines)
 
 
+@task(
+    help={
+        **STACK,
+        "url": "measure this server instead of a stack",
+        "model": "the model's name there (default: the only one it serves)",
+        "concurrency": "requests in flight; several, as 1,8,32, are measured one after the other",
+        "requests": "how many are measured at each concurrency",
+        "output_tokens": "tokens that each request asks for",
+        "endpoint": "completions or chat",
+        "repeats": "how often the whole is measured",
+        "warmup": "requests before, which are not counted",
+        "seed": "the same seed gives the same prompts",
+        "json_": "print the record, and nothing else, on standard output",
+        "out": "the file to write (default: a new one in results/)",
+    }
+)
+def bench(
+    _c: Context,
+    stack: str | None = None,
+    url: str | None = None,
+    model: str | None = None,
+    concurrency: str = "1,4",
+    requests: int = 12,
+    output_tokens: int = 64,
+    endpoint: str = "completions",
+    repeats: int = 1,
+    warmup: int = 2,
+    seed: int = 0,
+    out: str | None = None,
+    *,
+    json_: bool = False,
+) -> None:
+    """Measure a server: time to first token, gaps between tokens, tokens per second."""
+    with friendly():
+        from blackstack.bench import Workload
+
+        from blackstack.verbs import measuring
+
+        workload = Workload(
+            concurrency=_whole_numbers("concurrency", concurrency),
+            requests=requests,
+            output_tokens=output_tokens,
+            endpoint=endpoint,
+            repeats=repeats,
+            warmup=warmup,
+            seed=seed,
+        )
+        measuring.bench(measuring.Order(stack=stack, url=url, model=model, out=out, as_json=json_), workload)
+
+
 @task(help=STACK)
 def down(_c: Context, stack: str | None = None) -> None:
     """Stop a stack; its image or environment stays."""
@@ -142,4 +198,13 @@ def _number(flag: str, text: str | None) -> float | None:
     return number
 
 
-namespace = Collection(stacks, plan, build, up, status, logs, down)
+def _whole_numbers(flag: str, text: str) -> tuple[int, ...]:
+    from blackstack.errors import UsageError
+
+    words = text.split(",")
+    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+        raise UsageError(f"--{flag} takes whole numbers above 0, such as 1,8,32, not {text!r}")
+    return tuple(int(word) for word in words)
+
+
+namespace = Collection(stacks, plan, build, up, status, logs, bench, down)

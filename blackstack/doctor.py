@@ -98,7 +98,7 @@ def holder(port: int) -> str:
     """Say who listens on a port, as far as this user may know."""
     with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:
                 process = psutil.Process(connection.pid)
                 return f"{process.name()} (process {process.pid})"
     return "a process of another user (sudo ss --listening --tcp --processes tells which)"

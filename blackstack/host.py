@@ -105,6 +105,7 @@ def client() -> docker.DockerClient:
     return found
 
 
+@functools.cache
 def engine_address() -> str:
     """Return where the ``docker`` command would look for its engine: DOCKER_HOST, or the current context."""
     if address := os.environ.get("DOCKER_HOST"):

@@ -8,7 +8,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -158,18 +158,17 @@ def make(stack: Stack, host: Host, wishes: Wishes, *, shell_env: Mapping[str, st
         )
     reached_at = "127.0.0.1" if bind in _ANYWHERE else bind
     url = f"http://{f'[{reached_at}]' if ':' in reached_at else reached_at}:{settings['PORT'].value}"
-    steps, extra = (_docker if runtime == "docker" else _process)(stack, host, wishes, settings, shell_env)
-    return Plan(
+    made = Plan(
         stack=stack,
         runtime=runtime,
         runtime_why=why,
         profile=wishes.profile,
         settings=settings,
         url=url,
-        steps=steps,
+        steps=(),
         api_key=api_key or None,
-        **extra,
     )
+    return _with_docker(made, host, shell_env) if runtime == "docker" else _as_process(made, wishes)
 
 
 def compose_argv(stack: Stack, *words: str) -> tuple[str, ...]:
@@ -192,7 +191,16 @@ def build_step(stack: Stack, settings: Settings, shell_env: Mapping[str, str], *
             why=f"its image is pulled: {settings['IMAGE'].value}",
             fix=f"inv up --stack {stack.name}",
         )
-    argv = ["docker", "buildx", "build", "--file", build.dockerfile, "--tag", settings["IMAGE"].value, "--load"]
+    argv = [
+        "docker",
+        "buildx",
+        "build",
+        "--file",
+        build.dockerfile,
+        "--tag",
+        settings["IMAGE"].value,
+        "--load",
+    ]
     for key in build.args:
         argv += ["--build-arg", f"{key}={settings[key].value}"]
     bundles = [shell_env[name] for name in _CA_BUNDLES if shell_env.get(name) and Path(shell_env[name]).is_file()]
@@ -236,9 +244,8 @@ def _runtime(stack: Stack, host: Host, wishes: Wishes) -> tuple[RuntimeName, str
     return "process", missing
 
 
-def _docker(
-    stack: Stack, host: Host, _wishes: Wishes, settings: Settings, shell_env: Mapping[str, str]
-) -> tuple[tuple[Step, ...], dict[str, object]]:
+def _with_docker(made: Plan, host: Host, shell_env: Mapping[str, str]) -> Plan:
+    stack, settings = made.stack, made.settings
     image = template.fill(str(stack.service["image"]), {key: setting.value for key, setting in settings.items()})
     tag = image if ":" in image.rpartition("/")[2] or "@" in image else f"{image}:latest"
     steps: list[Step] = []
@@ -255,13 +262,11 @@ def _docker(
     }
     up = compose_argv(stack, "up", "--detach", "--no-build", "--pull", "never")
     steps.append(Step(kind="start", argv=up, env=env, shown=shown))
-    return tuple(steps), {"image": image}
+    return replace(made, image=image, steps=tuple(steps))
 
 
-def _process(
-    stack: Stack, _host: Host, wishes: Wishes, settings: Settings, _shell_env: Mapping[str, str]
-) -> tuple[tuple[Step, ...], dict[str, object]]:
-    process = stack.x.process
+def _as_process(made: Plan, wishes: Wishes) -> Plan:
+    stack, settings, process = made.stack, made.settings, made.stack.x.process
     if process is None:
         raise AssertionError("the choice of the runtime comes first")
     values = {key: setting.value for key, setting in settings.items()}
@@ -290,7 +295,7 @@ def _process(
     shown = {key: HIDDEN if key in hidden else value for key, value in env.items() if value}
     argv = words([*process.argv, *(str(word) for word in stack.service.get("command", ()))])
     steps.append(Step(kind="start", argv=argv, env=env, shown=shown))
-    return tuple(steps), {"environment": folder, "python": python}
+    return replace(made, environment=folder, python=python, steps=tuple(steps))
 
 
 COMPLETE = "blackstack-complete"  # the file in an environment that says that its installation came to its end

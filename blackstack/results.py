@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Result:
     found_inside: Mapping[str, Any]
     ran_on: Mapping[str, Any]
     measured: Mapping[str, Any]
-    measured_at: str = field(default_factory=lambda: datetime.now(tz=timezone.utc).isoformat(timespec="seconds"))
+    measured_at: str = field(default_factory=lambda: datetime.now(tz=UTC).isoformat(timespec="seconds"))
 
     @property
     def missing(self) -> tuple[str, ...]:

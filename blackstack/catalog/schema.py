@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -167,7 +167,7 @@ def _is_address(value: str) -> bool:
     return True
 
 
-_TYPES = {
+_TYPES: Mapping[str, tuple[Callable[[str], bool], str]] = {
     "text": (lambda value: "\n" not in value, "one line of text"),
     "secret": (lambda value: "\n" not in value, "one line of text"),
     "integer": (_is_whole, "a whole number"),

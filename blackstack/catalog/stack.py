@@ -101,7 +101,11 @@ class _Reader:
             faults = [*self._x_stack_faults(data)]
         if not faults:
             x = XStack.model_validate(_plain(data["x-stack"]))
-            faults = [*self._knob_faults(data, x), *self._file_faults(data, x)]
+            faults = [
+                *self._knob_faults(data, x),
+                *self._profile_faults(data, x),
+                *self._file_faults(data, x),
+            ]
         if faults:
             raise _faulty(faults)
         service = _plain(data["services"][x.service])
@@ -163,6 +167,7 @@ class _Reader:
         return f"{line}: `{dotted}`: {message.removeprefix('Value error, ')}"
 
     def _knob_faults(self, data: CommentedMap, x: XStack) -> Iterator[str]:
+        """Hold the variables that the file uses against the knobs that it declares."""
         try:
             used = dict(template.variables(_plain(data["services"])))
             elsewhere = {key for key, _ in template.variables(x.process.model_dump() if x.process else {})}
@@ -171,30 +176,24 @@ class _Reader:
             return
         elsewhere |= set(x.build.args) if x.build else set()
         for key in sorted(elsewhere - set(x.knobs)):
-            near = nearest(key, x.knobs)
-            yield f"{self._at(_line(data, ('x-stack',)))}: {key} of `process` or `build` is no knob" + (
-                f"; did you mean {near}?" if near else ""
-            )
+            yield f"{self._at(_line(data, ('x-stack',)))}: {key} of `process` or `build` is no knob{_hint(key, x)}"
         for key, default in used.items():
             line = self._at(_line_of_text(self.path, "${" + key))
             if key not in x.knobs:
-                near = nearest(key, x.knobs)
-                yield f"{line}: ${key} is no knob of x-stack" + (f"; did you mean {near}?" if near else "")
+                yield f"{line}: ${key} is no knob of x-stack{_hint(key, x)}"
             elif default is None:
                 yield f"{line}: ${key} has no default: the file would not work alone"
             elif default and (wrong := x.knobs[key].fault(default)):
                 yield f"{line}: the default of {key} is {default!r}, but {wrong}"
-        knobs_at = data["x-stack"]["knobs"]
-        for key in x.knobs:
-            if key not in used and key not in elsewhere:
-                yield f"{self._at(_line(knobs_at, (key,)))}: knob {key} is used nowhere in this file"
+        for key in sorted(set(x.knobs) - set(used) - elsewhere):
+            yield f"{self._at(_line(data['x-stack']['knobs'], (key,)))}: knob {key} is used nowhere in this file"
+
+    def _profile_faults(self, data: CommentedMap, x: XStack) -> Iterator[str]:
         for name, profile in x.profiles.items():
-            where = data["x-stack"]["profiles"][name]["set"]
             for key, value in profile.set.items():
-                line = self._at(_line(where, (key,)))
+                line = self._at(_line(data["x-stack"]["profiles"][name]["set"], (key,)))
                 if key not in x.knobs:
-                    near = nearest(key, x.knobs)
-                    yield f"{line}: profile {name} sets {key}, no knob" + (f"; did you mean {near}?" if near else "")
+                    yield f"{line}: profile {name} sets {key}, which is no knob{_hint(key, x)}"
                 elif wrong := x.knobs[key].fault(str(value)):
                     yield f"{line}: profile {name} sets {key} to {str(value)!r}, but {wrong}"
 
@@ -212,6 +211,11 @@ class _Reader:
 
 
 _KINDS = {str: "text", CommentedMap: "a mapping"}
+
+
+def _hint(key: str, x: XStack) -> str:
+    near = nearest(key, x.knobs)
+    return f"; did you mean {near}?" if near else ""
 
 
 def _known_keys(where: tuple[int | str, ...]) -> list[str]:

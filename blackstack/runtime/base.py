@@ -53,7 +53,9 @@ class Running:
 class Runtime(Protocol):
     """Carries out a plan."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its name on the command line."""
 
     def prepare(self, plan: Plan, progress: Progress) -> None:
         """Get what the server needs: an image, or an environment. Interrupted, it leaves nothing half-made."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _PROJECT = "com.docker.compose.project"  # labels that compose writes
 _SERVICE = "com.docker.compose.service"
 _STOP_S = "10"
+_KEPT_LINES = 10_000  # of the log, when the container is removed
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class DockerRuntime:
         if container is not None:
             log = state.folder(self.root, stack.name) / state.LOG
             log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_bytes(container.logs(tail=10_000))
+            log.write_bytes(_log(container, _KEPT_LINES))
         argv = compose_argv(stack, "down", "--timeout", _STOP_S, "--remove-orphans")
         progress.stage("stop")
         progress.command(shell.typed(argv))
@@ -80,7 +81,7 @@ class DockerRuntime:
         """Return the last lines of the container's log, or of the one that was kept when it was removed."""
         container = self._container(stack)
         if container is not None:
-            text = container.logs(tail=count).decode(errors="replace")
+            text = _log(container, count).decode(errors="replace")
         else:
             log = state.folder(self.root, stack.name) / state.LOG
             text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
@@ -103,15 +104,21 @@ class DockerRuntime:
         container = self._container(stack)
         if container is None:
             raise BlackstackError(f"{stack.name} has no container to ask")
-        code_, output = container.exec_run(["python3", "-c", code])
-        if code_:
-            raise BlackstackError(f"the container of {stack.name} did not answer", why=output.decode(errors="replace"))
-        return str(output.decode(errors="replace"))
+        done = container.exec_run(["python3", "-c", code])
+        text = bytes(done.output).decode(errors="replace")
+        if done.exit_code:
+            raise BlackstackError(f"the container of {stack.name} did not answer", why=text)
+        return text
 
     def _container(self, stack: Stack) -> Container | None:
         labels = [f"{_PROJECT}={stack.project}", f"{_SERVICE}={stack.x.service}"]
         found = host.client().containers.list(all=True, filters={"label": labels})
         return found[0] if found else None
+
+
+def _log(container: Container, lines: int) -> bytes:
+    log = container.logs(tail=lines)
+    return log if isinstance(log, bytes) else b"".join(log)
 
 
 def _running(stack: Stack, facts: dict[str, Any]) -> Running:
@@ -136,7 +143,7 @@ def _running(stack: Stack, facts: dict[str, Any]) -> Running:
 
 
 # What docker, buildx and compose print, what it means, and what helps: the first that fits is said.
-_CAUSES = (
+_CAUSES: tuple[tuple[tuple[str, ...], str, list[str]], ...] = (
     (("no space left on device",), "the disk is full", ["docker system df", "docker builder prune"]),
     (
         ("port is already allocated", "address already in use", "Ports are not available"),
@@ -196,5 +203,3 @@ def _without_that_image(cause: str, plan: Plan) -> list[str]:
     if plan.stack.x.process:
         ways.append(f"do without Docker: inv up --stack {plan.stack.name} --runtime process")
     return ways
-
-

@@ -200,8 +200,16 @@ def _wait_gone(pid: int, born: object, seconds: float) -> None:
 
 # What pip, venv and the kernel print, what it means, and what helps: the first that fits is said.
 _CAUSES = (
-    (("No space left on device", "Errno 28"), "the disk is full", "free some space: df -h .   # docker system df"),
-    (("ensurepip is not available",), "this Python cannot make environments", "sudo apt-get install python3-venv"),
+    (
+        ("No space left on device", "Errno 28"),
+        "the disk is full",
+        "free some space: df -h .   # docker system df",
+    ),
+    (
+        ("ensurepip is not available",),
+        "this Python cannot make environments",
+        "sudo apt-get install python3-venv",
+    ),
     (
         ("THESE PACKAGES DO NOT MATCH THE HASHES", "do not match the hashes"),
         "a package is not the one that was pinned: the index serves something else",

@@ -50,27 +50,33 @@ def named(stack: str | None) -> Stack:
 
 
 def planned(stack: Stack, wishes: Wishes) -> tuple[Plan, host.Host]:
+    """Look at this machine and plan the stack for it."""
     machine = host.look(ROOT)
     return plan.make(stack, machine, wishes), machine
 
 
 def runtime_called(name: str) -> Runtime:
+    """Return the runtime of this name."""
     return runtimes(ROOT)[name]()
 
 
 def find(stack: Stack, *, include_dead: bool = False) -> Found | None:
-    """Look for the stack's server, whichever runtime has it."""
+    """Look for the stack's server, whichever runtime has it; a living one comes before a dead one."""
     note = proc.read(state.folder(ROOT, stack.name) / state.UP)
+    dead = None
     for make in runtimes(ROOT).values():
         with contextlib.suppress(BlockedError):  # no engine: then nothing runs in it
             runtime = make()
             running = runtime.observe(stack)
-            if running and (include_dead or running.state == "running"):
-                return Found(stack=stack, runtime=runtime, running=running, note=note)
-    return None
+            found = Found(stack=stack, runtime=runtime, running=running, note=note) if running else None
+            if found and found.alive:
+                return found
+            dead = dead or found
+    return dead if include_dead else None
 
 
 def all_up(*, include_dead: bool = False) -> list[Found]:
+    """Look for the servers of all stacks, or of the one that STACK names."""
     named = os.environ.get("STACK")
     chosen = (catalog.load(ROOT, named),) if named else catalog.load_all(ROOT)
     return [found for found in (find(stack, include_dead=include_dead) for stack in chosen) if found]
@@ -97,6 +103,7 @@ def last_runtime(stack: Stack) -> Runtime:
 
 
 def short(path: Path | None) -> str:
+    """Return a path as a person in the repository would write it."""
     if path is None:
         return ""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)

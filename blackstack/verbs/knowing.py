@@ -80,7 +80,9 @@ def _show_stack(stack: Stack) -> None:
     console.table(("  KNOB", "TYPE", "WHAT"), [(f"  {k}", v.type, v.about) for k, v in stack.x.knobs.items()])
     if stack.x.profiles:
         console.say("\nprofiles (inv up --profile NAME):")
-        rows = [(f"  {k}", v.about, " ".join(f"{a}={b}" for a, b in v.set.items())) for k, v in stack.x.profiles.items()]
+        rows = [
+            (f"  {k}", v.about, " ".join(f"{a}={b}" for a, b in v.set.items())) for k, v in stack.x.profiles.items()
+        ]
         console.table(("  PROFILE", "WHAT", "SETS"), rows)
 
 

@@ -61,8 +61,9 @@ def down(stack: str | None) -> None:
         console.say("nothing is up")
         return
     one = only(chosen, "take down")
-    with console.progress() as progress, state.locked(
-        state.folder(ROOT, one.name) / "up.lock", doing=f"bring {one.name} up or down"
+    with (
+        console.progress() as progress,
+        state.locked(state.folder(ROOT, one.name) / "up.lock", doing=f"bring {one.name} up or down"),
     ):
         found = find(one, include_dead=True)
         if found:
@@ -158,7 +159,9 @@ def _say_how_to_use(made: Plan, already: Running | None, answer: ready.Ready) ->
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return what differs between two wishes, knobs named one by one."""
-    flat = [{**{k: v for k, v in wish.items() if k not in {"settings", "overrides"}}, **wish.get("settings", {})}
-            for wish in (old, new)]
+    flat = [
+        {**{k: v for k, v in wish.items() if k not in {"settings", "overrides"}}, **wish.get("settings", {})}
+        for wish in (old, new)
+    ]
     keys = {**flat[0], **flat[1]}
     return {key: (flat[0].get(key), flat[1].get(key)) for key in keys if flat[0].get(key) != flat[1].get(key)}

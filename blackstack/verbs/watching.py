@@ -51,7 +51,7 @@ def logs(stack: str | None, *, follow: bool = False, lines: int = 100) -> None:
 def _state_of(found: Found) -> dict[str, Any]:
     """Return a line of the status."""
     running = found.running
-    now, what, following = running.state, running.identity, ""
+    now, what, following = str(running.state), running.identity, ""
     down_then_up = f"inv down --stack {found.stack.name}, then inv up --stack {found.stack.name}"
     if not found.alive:
         now, what = f"{running.state}", running.ended
