@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv import dotenv_values
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
 
 from blackstack.catalog.stack import Stack, load_all
 from blackstack.errors import UsageError, nearest, unknown_name
@@ -110,12 +110,12 @@ def _read(stack: Stack, name: str, *, strict: bool) -> dict[str, str]:
     with path.open(encoding="utf-8") as stream:
         bindings = list(parse_stream(stream))
     faults = [
-        f"{name}:{binding.original.line}: cannot be read: {binding.original.string.strip()[:60]!r}"
+        f"{name}:{_line(binding)}: cannot be read: {binding.original.string.strip()[:60]!r}"
         for binding in bindings
         if binding.error
     ]
     unknown = [
-        (binding.key, binding.original.line)
+        (binding.key, _line(binding))
         for binding in bindings
         if binding.key and binding.key not in stack.x.knobs and binding.key not in NOT_KNOBS
     ]
@@ -128,6 +128,12 @@ def _read(stack: Stack, name: str, *, strict: bool) -> dict[str, str]:
     if faults:
         raise UsageError(f"{name} cannot be used", why=faults, fix=f"inv plan --stack {stack.name}   # its knobs")
     return {key: value for key, value in dotenv_values(path, interpolate=False).items() if value is not None}
+
+
+def _line(binding: Binding) -> int:
+    """Return the line of a binding itself; the parser counts from the blank lines and comments before it."""
+    text = binding.original.string
+    return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def _every_knob(root: Path) -> set[str]:
