@@ -54,7 +54,7 @@ def plan(
     stack: str | None = None,
     runtime: str = "auto",
     profile: str | None = None,
-    set_: Sequence[str] = (),
+    set_: Sequence[str] | None = None,
     python: str | None = None,
     *,
     json_: bool = False,
@@ -72,7 +72,7 @@ def build(
     stack: str | None = None,
     runtime: str = "auto",
     profile: str | None = None,
-    set_: Sequence[str] = (),
+    set_: Sequence[str] | None = None,
     *,
     no_cache: bool = False,
 ) -> None:
@@ -92,7 +92,7 @@ def up(
     stack: str | None = None,
     runtime: str = "auto",
     profile: str | None = None,
-    set_: Sequence[str] = (),
+    set_: Sequence[str] | None = None,
     python: str | None = None,
     timeout: str | None = None,
 ) -> None:
@@ -180,10 +180,10 @@ def down(_c: Context, stack: str | None = None) -> None:
         running.down(stack)
 
 
-def _wishes(runtime: str, profile: str | None, set_: Sequence[str], python: str | None = None) -> Wishes:
+def _wishes(runtime: str, profile: str | None, set_: Sequence[str] | None, python: str | None = None) -> Wishes:
     from blackstack.plan import Wishes
 
-    return Wishes(runtime=runtime, profile=profile, overrides=tuple(set_), python=python)
+    return Wishes(runtime=runtime, profile=profile, overrides=tuple(set_ or ()), python=python)
 
 
 def _number(flag: str, text: str | None) -> float | None:

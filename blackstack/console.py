@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from blackstack.progress import StageClock
+from blackstack.progress import Progress, StageClock
 
 REFRESH_HZ = 8
 _ENDLESS = 10_000  # columns where there is no terminal: nothing is cut or folded in a pipe
@@ -23,17 +23,21 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)  # everything about 
 
 @dataclass
 class PlainProgress(StageClock):
-    """Progress where there is no terminal: a line when a stage begins, and how long the one before took."""
+    """Progress where there is no terminal: a line when a stage begins, and how long it took."""
 
     def stage(self, name: str) -> None:
         """Name the stage; close the one before with its seconds."""
-        self._close()
         super().stage(name)
         err.print(Text(f"· {name}"))
 
-    def close(self, *, failed: bool) -> None:
-        """Close the last stage."""
-        self._close("failed after " if failed else "")
+    def finish(self, *, failed: bool = False) -> None:
+        """Close the current stage with its seconds."""
+        if self.current:
+            err.print(Text(f"  {self.current}: {'failed after ' if failed else ''}{self.elapsed:.1f} s"))
+        super().finish()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
 
     def command(self, text: str) -> None:
         """Print the command."""
@@ -43,21 +47,16 @@ class PlainProgress(StageClock):
         """Print the sentence."""
         err.print(Text(text))
 
-    def _close(self, how: str = "") -> None:
-        if self.current:
-            err.print(Text(f"  {self.current}: {how}{self.elapsed:.1f} s"))
-            self.finish()
-
 
 @dataclass
 class LiveProgress(StageClock):
     """Progress on a terminal: a spinner with stage and clock, and under it the newest line of the log."""
 
     newest: str = ""
+    spinner: Spinner = field(default_factory=lambda: Spinner("dots", style="cyan"))
     live: Live = field(init=False)
 
     def __post_init__(self) -> None:
-        self.spinner = Spinner("dots", style="cyan")
         self.live = Live(self, console=err, refresh_per_second=REFRESH_HZ, transient=True)
         self.live.start()
 
@@ -69,14 +68,16 @@ class LiveProgress(StageClock):
         grid.add_row(Text(self.newest, style="dim", no_wrap=True, overflow="ellipsis"))
         return grid
 
-    def stage(self, name: str) -> None:
-        """Close the stage before with a tick and its seconds."""
-        self._tick()
-        super().stage(name)
+    def finish(self, *, failed: bool = False) -> None:
+        """Close the current stage with a mark and its seconds."""
+        mark = ("✗ ", "red") if failed else ("✓ ", "green")
+        if self.current:
+            self.live.console.print(Text.assemble(mark, f"{self.current}  {self.elapsed:.1f} s"))
+        super().finish()
+        self.newest = ""
 
-    def close(self, *, failed: bool) -> None:
-        """Close the last stage and leave the terminal as it was."""
-        self._tick(failed=failed)
+    def close(self) -> None:
+        """Leave the terminal as it was."""
         self.live.stop()
 
     def line(self, text: str) -> None:
@@ -91,27 +92,20 @@ class LiveProgress(StageClock):
         """Print the sentence above the spinner."""
         self.live.console.print(Text(text))
 
-    def _tick(self, *, failed: bool = False) -> None:
-        mark = ("✗ ", "red") if failed else ("✓ ", "green")
-        if self.current:
-            self.live.console.print(Text.assemble(mark, f"{self.current}  {self.elapsed:.1f} s"))
-        self.finish()
-        self.newest = ""
-
 
 @contextmanager
-def progress() -> Iterator[Watcher]:
+def progress() -> Iterator[Progress]:
     """Give a progress that fits the terminal, and put the terminal back at the end, whatever happens."""
-    watching: Watcher = LiveProgress() if err.is_terminal and not err.is_dumb_terminal else PlainProgress()
+    watching = LiveProgress() if err.is_terminal and not err.is_dumb_terminal else PlainProgress()
     try:
         yield watching
     except BaseException:
-        watching.close(failed=True)
+        watching.finish(failed=True)
         raise
-    watching.close(failed=False)
-
-
-Watcher = PlainProgress | LiveProgress
+    else:
+        watching.finish()
+    finally:
+        watching.close()
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

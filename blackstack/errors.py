@@ -74,4 +74,4 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def _lines(text: str | Sequence[str]) -> tuple[str, ...]:
-    return tuple(text.splitlines()) if isinstance(text, str) else tuple(text)
+    return tuple(line for line in (text.splitlines() if isinstance(text, str) else text) if line)

@@ -22,6 +22,9 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """A sentence for the reader."""
 
+    def finish(self, *, failed: bool = False) -> None:
+        """The current stage is over, and none follows at once."""
+
 
 @dataclass
 class StageClock:
@@ -36,8 +39,8 @@ class StageClock:
         self.finish()
         self.current, self.began = name, time.monotonic()
 
-    def finish(self) -> None:
-        """Stop the clock of the last stage."""
+    def finish(self, *, failed: bool = False) -> None:  # noqa: ARG002 - this one keeps the time alone
+        """Stop the clock of the current stage."""
         if self.current:
             self.seconds[self.current] = self.seconds.get(self.current, 0.0) + self.elapsed
         self.current = ""

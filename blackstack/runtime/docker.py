@@ -185,7 +185,7 @@ def _explained(done: shell.Done, plan: Plan) -> BlackstackError:
         if line:
             return BlockedError(
                 f"{plan.stack.name} could not be {doing}: {cause}",
-                why=[f"+ {shell.typed(done.argv)}", line.strip()[:400]],
+                why=line.strip()[:400],
                 fix=[*fix, *_without_that_image(cause, plan)],
             )
     return shell.CommandFailedError(done, what=f"{plan.stack.name} could not be {doing}")

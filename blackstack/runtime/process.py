@@ -248,7 +248,7 @@ def _explained(done: shell.Done, plan: Plan) -> BlackstackError:
         if line:
             return BlockedError(
                 f"the environment of {plan.stack.name} could not be made: {cause}",
-                why=[f"+ {shell.typed(done.argv)}", line.strip()[:300]],
+                why=line.strip()[:300],
                 fix=[fix, f"inv up --stack {plan.stack.name}   # nothing half-made is left"],
             )
     return shell.CommandFailedError(done, what=f"the environment of {plan.stack.name} could not be made")

@@ -101,7 +101,9 @@ def _start(made: Plan, progress: Progress, timeout: float | None, interrupted: I
         answer = ready.until_ready(_wait_for(runtime, made, running.url, timeout), progress)
     except BaseException as error:
         with undisturbed():
+            progress.finish(failed=True)
             _clean_up(made, runtime, progress)
+            progress.finish()
         if isinstance(error, KeyboardInterrupt):
             what = "nothing had been started" if stage == "getting ready" else "the server was stopped and removed"
             raise interrupted(f"{made.stack.name} is not up: {what}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from typing import Any
 
 import requests
@@ -15,6 +16,7 @@ from blackstack.verbs.choose import DEFAULT_STACK, ROOT, Found, all_up, find, la
 
 def status(*, stack: str | None = None, as_json: bool = False) -> None:
     """Say which stacks are up, and whether they answer."""
+    stack = stack or os.environ.get("STACK")
     everything = (catalog.load(ROOT, stack),) if stack else catalog.load_all(ROOT)
     found = [one for one in (find(each, include_dead=True) for each in everything) if one]
     rows = [_state_of(one) for one in found]
