@@ -32,7 +32,7 @@ x-stack:
     BIND_ADDRESS: {type: address, about: where to listen}
     PORT: {type: port, about: where to listen}
     API_KEY: {type: secret, about: what clients must send}
-    MODE: {type: choice, choices: [sane, garbage, hang, die, die-on-first], about: how it behaves}
+    MODE: {type: choice, choices: [sane, garbage, hang, die, die-on-first, slow], about: how it behaves}
     SLOTS: {type: count, about: how many at once}
   profiles:
     wide: {about: many at once, set: {SLOTS: 16}}

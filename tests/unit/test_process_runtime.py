@@ -74,9 +74,7 @@ def server_of(repository: Path) -> dict[str, object]:
     return proc.read(state.folder(repository, "toy") / state.SERVER)
 
 
-def test_a_server_is_started_and_answers(
-    repository: Path, host: Host, port: int, runtime: ProcessRuntime
-) -> None:
+def test_a_server_is_started_and_answers(repository: Path, host: Host, port: int, runtime: ProcessRuntime) -> None:
     made = planned(repository, host, port)
 
     running = runtime.start(made, StageClock())
@@ -104,9 +102,7 @@ def test_nothing_of_it_is_left_after_stop(repository: Path, host: Host, port: in
         again.bind(("127.0.0.1", port))
 
 
-def test_the_server_has_a_session_of_its_own(
-    repository: Path, host: Host, port: int, runtime: ProcessRuntime
-) -> None:
+def test_the_server_has_a_session_of_its_own(repository: Path, host: Host, port: int, runtime: ProcessRuntime) -> None:
     runtime.start(planned(repository, host, port), StageClock())
     pid = server_of(repository)["pid"]
     assert isinstance(pid, int)

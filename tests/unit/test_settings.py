@@ -13,13 +13,13 @@ from blackstack.catalog import template
 from blackstack.errors import UsageError
 
 
-def slots(repository: Path, *, set_: str = "", profile: str | None = None, shell: str = "") -> tuple[str, str]:
+def slots(repository: Path, *, set_: str = "", profile: str | None = None, from_shell: str = "") -> tuple[str, str]:
     """Return value and origin of the knob SLOTS."""
     settings = catalog.settle(
         catalog.load(repository, "toy"),
         profile=profile,
         overrides=[f"SLOTS={set_}"] if set_ else [],
-        shell={"SLOTS": shell} if shell else {},
+        shell={"SLOTS": from_shell} if from_shell else {},
     )
     return settings["SLOTS"].value, settings["SLOTS"].origin
 
@@ -36,9 +36,9 @@ def test_the_stronger_layer_wins(repository: Path) -> None:
 
     (repository / "env/local.env").write_text("SLOTS=7\n")
     assert slots(repository) == ("7", "env/local.env")
-    assert slots(repository, shell="8") == ("8", "shell")
-    assert slots(repository, shell="8", profile="wide") == ("16", "--profile wide")
-    assert slots(repository, shell="8", profile="wide", set_="9") == ("9", "--set")
+    assert slots(repository, from_shell="8") == ("8", "shell")
+    assert slots(repository, from_shell="8", profile="wide") == ("16", "--profile wide")
+    assert slots(repository, from_shell="8", profile="wide", set_="9") == ("9", "--set")
 
 
 def test_an_empty_value_counts_as_unset(repository: Path) -> None:
@@ -49,7 +49,7 @@ def test_an_empty_value_counts_as_unset(repository: Path) -> None:
 
 def test_a_value_of_the_wrong_type_says_where_it_comes_from(repository: Path) -> None:
     with pytest.raises(UsageError, match=r"SLOTS=lots \(shell\): must be a whole number, 1 or more"):
-        slots(repository, shell="lots")
+        slots(repository, from_shell="lots")
 
 
 def test_an_unknown_profile_gets_the_nearest_name(repository: Path) -> None:

@@ -55,5 +55,7 @@ if __name__ == "__main__":
     sys.stderr.write("loading the toy\n")
     if args.mode == "die":
         sys.exit("RuntimeError: the toy is broken")
+    if args.mode == "slow":
+        time.sleep(600)
     Handler.mode = args.mode
     ThreadingHTTPServer((args.host, int(args.port)), Handler).serve_forever()
