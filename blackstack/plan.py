@@ -143,7 +143,7 @@ def make(stack: Stack, host: Host, wishes: Wishes, *, shell_env: Mapping[str, st
         UsageError: a value, profile or runtime that cannot be meant.
         BlockedError: Docker is wanted, and there is none.
     """
-    settings = settle(stack, profile=wishes.profile, overrides=wishes.overrides, shell=shell_env)
+    settings = settle(stack, profile=wishes.profile, overrides=wishes.overrides, from_shell=shell_env)
     for needed in ("PORT", "BIND_ADDRESS"):
         if needed not in settings:
             raise UsageError(f"stack {stack.name} has no knob {needed}", fix="add it to `knobs:` of its x-stack block")

@@ -40,7 +40,7 @@ Settings = Mapping[str, Setting]
 
 
 def settle(
-    stack: Stack, *, profile: str | None, overrides: Sequence[str], shell: Mapping[str, str]
+    stack: Stack, *, profile: str | None, overrides: Sequence[str], from_shell: Mapping[str, str]
 ) -> dict[str, Setting]:
     """Return the value of every knob of the stack.
 
@@ -48,7 +48,7 @@ def settle(
         stack: whose knobs.
         profile: a name of the stack's profiles.
         overrides: ``KEY=VALUE`` words of the command line.
-        shell: the environment we were started in.
+        from_shell: the environment we were started in.
 
     Raises:
         UsageError: an unknown profile or key, or a value of the wrong type; all of these at once.
@@ -61,7 +61,7 @@ def settle(
         (COMMON, _read(stack, COMMON, strict=False)),
         (f"env/{stack.name}.env", _read(stack, f"env/{stack.name}.env", strict=True)),
         (LOCAL, _read(stack, LOCAL, strict=False)),
-        ("shell", {key: shell[key] for key in stack.x.knobs if key in shell}),
+        ("shell", {key: from_shell[key] for key in stack.x.knobs if key in from_shell}),
         (f"--profile {profile}", chosen),
         ("--set", _command_line(stack, overrides)),
     ]

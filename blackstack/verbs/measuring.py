@@ -88,7 +88,7 @@ def _target(order: Order, found: Found | None) -> Target:
         key = os.environ.get("API_KEY") or os.environ.get("OPENAI_API_KEY")
         return Target(url=(order.url or "").rstrip("/").removesuffix("/v1"), model=order.model, api_key=key)
     profile = found.note.get("asked_for", {}).get("profile")
-    settings = catalog.settle(found.stack, profile=profile, overrides=(), shell=os.environ)
+    settings = catalog.settle(found.stack, profile=profile, overrides=(), from_shell=os.environ)
     key = settings["API_KEY"].value if "API_KEY" in settings else None
     return Target(url=found.running.url, model=order.model or found.stack.x.model, api_key=key or None)
 

@@ -111,7 +111,7 @@ def test_the_compose_file_and_the_env_file_have_the_same_defaults(name: str) -> 
 def test_every_knob_but_a_secret_has_a_value_to_start_from(name: str) -> None:
     stack = catalog.load(REPOSITORY, name)
 
-    settings = catalog.settle(stack, profile=None, overrides=(), shell={})
+    settings = catalog.settle(stack, profile=None, overrides=(), from_shell={})
 
     open_ones = {key for key, knob in stack.x.knobs.items() if knob.type != "secret"} - set(settings)
     assert not open_ones

@@ -19,7 +19,7 @@ def slots(repository: Path, *, set_: str = "", profile: str | None = None, from_
         catalog.load(repository, "toy"),
         profile=profile,
         overrides=[f"SLOTS={set_}"] if set_ else [],
-        shell={"SLOTS": from_shell} if from_shell else {},
+        from_shell={"SLOTS": from_shell} if from_shell else {},
     )
     return settings["SLOTS"].value, settings["SLOTS"].origin
 
@@ -68,7 +68,7 @@ def test_an_unknown_profile_gets_the_nearest_name(repository: Path) -> None:
 )
 def test_a_word_of_the_command_line_that_cannot_be_meant_is_refused(repository: Path, word: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence) as caught:
-        catalog.settle(catalog.load(repository, "toy"), profile=None, overrides=[word], shell={})
+        catalog.settle(catalog.load(repository, "toy"), profile=None, overrides=[word], from_shell={})
 
     assert "hush" not in str(caught.value)
 
@@ -83,7 +83,7 @@ def test_a_slip_of_the_pen_in_an_env_file_is_found(repository: Path, file: str) 
 
 def test_a_secret_does_not_show(repository: Path) -> None:
     settings = catalog.settle(
-        catalog.load(repository, "toy"), profile=None, overrides=[], shell={"API_KEY": "hush-hush"}
+        catalog.load(repository, "toy"), profile=None, overrides=[], from_shell={"API_KEY": "hush-hush"}
     )
 
     assert settings["API_KEY"].value == "hush-hush"
