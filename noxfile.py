@@ -139,9 +139,7 @@ def dev(session: nox.Session) -> Tools:
     if not made_from.is_file() or made_from.read_text() != digest:
         session.log("# Making .nox/dev, which all sessions share")
         session.run("python3", "-m", "venv", "--clear", str(DEV), external=True)
-        session.run(
-            tools("python"), "-m", "pip", "install", "--quiet", "-e", str(ROOT), *GROUPS, external=True
-        )
+        session.run(tools("python"), "-m", "pip", "install", "--quiet", "-e", str(ROOT), *GROUPS, external=True)
         made_from.write_text(digest)
     return tools
 
@@ -173,9 +171,7 @@ def no_compose(session: nox.Session) -> str:
     """Say why compose files cannot be parsed here, or nothing."""
     if not shutil.which("docker"):
         return "there is no docker command"
-    version = session.run(
-        "docker", "compose", "version", success_codes=range(256), silent=True, external=True
-    )
+    version = session.run("docker", "compose", "version", success_codes=range(256), silent=True, external=True)
     return "" if version and "version" in str(version).lower() else "docker has no compose plugin"
 
 

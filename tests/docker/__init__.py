@@ -1,0 +1,1 @@
+"""With a real engine: images, containers, and an engine that stops."""
