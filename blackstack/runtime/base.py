@@ -12,7 +12,7 @@ from blackstack.catalog import Stack
 from blackstack.plan import Plan
 from blackstack.progress import Progress
 
-State = Literal["running", "exited", "gone"]
+State = Literal["running", "exited", "gone", "unreachable"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,8 @@ class Running:
 
     Attributes:
         runtime: which runtime has it.
-        state: ``running``; ``exited`` with ``exit_code``; or ``gone``, when nobody saw how it ended.
+        state: ``running``; ``exited`` with ``exit_code``; ``gone``, when nobody saw how it ended; or
+            ``unreachable``, when the engine that had it does not answer.
         url: where it is found.
         identity: what tells it from every other one: process and birth, or the container's id.
         exit_code: negative for a signal where the runtime can tell.
@@ -45,6 +46,8 @@ class Running:
     @property
     def ended(self) -> str:
         """How it ended, in words."""
+        if self.state == "unreachable":
+            return "it was up in Docker, and no engine answers now"
         if self.out_of_memory:
             return "out of memory: the kernel killed it"
         return "nobody saw how it ended" if self.exit_code is None else shell.ending(self.exit_code)

@@ -64,15 +64,25 @@ def find(stack: Stack, *, include_dead: bool = False) -> Found | None:
     """Look for the stack's server, whichever runtime has it; a living one comes before a dead one."""
     note = proc.read(state.folder(ROOT, stack.name) / state.UP)
     dead = None
-    for make in runtimes(ROOT).values():
-        with contextlib.suppress(BlockedError):  # no engine: then nothing runs in it
-            runtime = make()
+    for name, make in runtimes(ROOT).items():
+        runtime = make()
+        try:
             running = runtime.observe(stack)
-            found = Found(stack=stack, runtime=runtime, running=running, note=note) if running else None
-            if found and found.alive:
-                return found
-            dead = dead or found
+        except BlockedError:  # no engine: then nothing runs in it, as far as we know
+            running = _unreachable(stack, note) if note.get("runtime") == name else None
+        found = Found(stack=stack, runtime=runtime, running=running, note=note) if running else None
+        if found and found.alive:
+            return found
+        dead = dead or found
     return dead if include_dead else None
+
+
+def _unreachable(stack: Stack, note: Mapping[str, Any]) -> Running | None:
+    """Return what the note knows of a server whose engine went away while it was up."""
+    if note.get("phase") not in {"starting", "ready"}:
+        return None
+    began = str(note.get("started_at", ""))
+    return Running(stack=stack.name, runtime="docker", state="unreachable", url="", identity="", started_at=began)
 
 
 def all_up(*, include_dead: bool = False) -> list[Found]:

@@ -44,14 +44,19 @@ def up(stack: str | None, wishes: Wishes, *, timeout: float | None = None) -> No
         made, machine = planned(named(stack), wishes)
         name = made.stack.name
         with state.locked(state.folder(ROOT, name) / "up.lock", doing=f"bring {name} up or down"):
-            existing = find(made.stack)
-            if existing:
+            existing = find(made.stack, include_dead=True)
+            if existing and existing.running.state == "unreachable" and wishes.runtime != "process":
+                raise BlockedError(
+                    f"{name}: {existing.running.ended}",
+                    fix=["sudo systemctl start docker", f"or, beside it: inv up --stack {name} --runtime process"],
+                )
+            if existing and existing.alive:
                 answer = _join(existing, made, progress, timeout)
             else:
                 for warning in doctor.refuse_if_blocked(made, machine):
                     progress.note(f"{warning.severity}: {warning.title}")
                 answer = _start(made, progress, timeout, interrupted)
-    _say_how_to_use(made, existing.running if existing else None, answer)
+    _say_how_to_use(made, existing.running if existing and existing.alive else None, answer)
 
 
 def down(stack: str | None) -> None:

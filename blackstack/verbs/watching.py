@@ -55,8 +55,10 @@ def _state_of(found: Found) -> dict[str, Any]:
     running = found.running
     now, what, following = str(running.state), running.identity, ""
     down_then_up = f"inv down --stack {found.stack.name}, then inv up --stack {found.stack.name}"
-    if not found.alive:
-        now, what = f"{running.state}", running.ended
+    if running.state == "unreachable":
+        what, following = running.ended, "sudo systemctl start docker, then inv status"
+    elif not found.alive:
+        what = running.ended
         following = f"inv logs --stack {found.stack.name}, then {down_then_up}"
     elif found.half_started:
         now = "half-started"
