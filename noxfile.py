@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def types(session: nox.Session) -> None:
     for folder in sorted(folders):
         scripts = map(str, sorted(folder.glob("*.py")))
         session.run(
-            *(tool("mypy"), "--disable-error-code", "import-not-found", *scripts),
+            *(tool("mypy"), "--explicit-package-bases", "--disable-error-code", "import-not-found", *scripts),
             env={"MYPYPATH": str(folder)},
             external=True,
         )
@@ -138,7 +139,7 @@ def dev(session: nox.Session) -> Tools:
     digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
     if not made_from.is_file() or made_from.read_text() != digest:
         session.log("# Making .nox/dev, which all sessions share")
-        session.run("python3", "-m", "venv", "--clear", str(DEV), external=True)
+        session.run(sys.executable, "-m", "venv", "--clear", str(DEV), external=True)
         session.run(tools("python"), "-m", "pip", "install", "--quiet", "-e", str(ROOT), *GROUPS, external=True)
         made_from.write_text(digest)
     return tools
@@ -187,8 +188,8 @@ def image_of(session: nox.Session, stack: str) -> str:
     if no_compose(session):
         return ""
     file = f"compose/{stack}.yaml"
-    names = session.run("docker", "compose", "--file", file, "config", "--images", silent=True, external=True)
-    name = str(names).split()[0]
+    said = session.run("docker", "compose", "--file", file, "config", "--images", silent=True, external=True)
+    name = str(said).splitlines()[-1]  # above it stand compose's warnings, if any
     found = session.run(
         *("docker", "image", "inspect", "--format", "{{.Id}}", name),
         success_codes=range(256),

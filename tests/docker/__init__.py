@@ -1,1 +1,1 @@
-"""With a real engine: images, containers, and an engine that stops."""
+"""Tests against a real container engine."""
