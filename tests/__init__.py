@@ -1,0 +1,1 @@
+"""Everything that is checked: unit, docker, e2e, and the images themselves."""

@@ -1,0 +1,1 @@
+"""Tests without a server, an engine or a network: fast, and independent of each other."""
