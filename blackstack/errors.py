@@ -60,11 +60,18 @@ class InterruptedRunError(BlackstackError):
 def unknown_name(kind: str, name: str, known: Iterable[str], *, see: str) -> UsageError:
     """Make the error for a name that does not exist; it offers the nearest one."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    fix = [f"did you mean {near[0]!r}?"] if near else []
+    near = nearest(name, names)
+    fix = [f"did you mean {near!r}?"] if near else []
     why = f"known: {', '.join(names)}" if names else "there are none"
     return UsageError(f"no {kind} called {name!r}", why=why, fix=[*fix, f"see them all: {see}"])
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that a mistyped one probably meant."""
+    by_lower = {word.lower(): word for word in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    return by_lower[near[0]] if near else None
+
+
 def _lines(text: str | Sequence[str]) -> tuple[str, ...]:
-    return tuple(text.splitlines()) if isinstance(text, str) else tuple(text)
+    return tuple(line for line in (text.splitlines() if isinstance(text, str) else text) if line)

@@ -1,1 +1,1 @@
-"""Everything that is checked: unit, docker, e2e, and the images themselves."""
+"""Tests: unit/ in seconds, docker/ with a real engine, e2e/ as a newcomer types, images/ inside each image."""

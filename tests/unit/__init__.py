@@ -1,1 +1,1 @@
-"""Tests without a server, an engine or a network: fast, and independent of each other."""
+"""Tests without Docker and without a model."""

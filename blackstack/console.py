@@ -1,0 +1,141 @@
+"""What people see: progress on a terminal or as plain lines, and tables. Nothing here decides anything."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from blackstack.progress import Progress, StageClock
+
+REFRESH_HZ = 8
+_ENDLESS = 10_000  # columns where there is no terminal: nothing is cut or folded in a pipe
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _ENDLESS)  # results
+err = Console(stderr=True, highlight=False, soft_wrap=True)  # everything about the way there
+
+
+@dataclass
+class PlainProgress(StageClock):
+    """Progress where there is no terminal: a line when a stage begins, and how long it took."""
+
+    def stage(self, name: str) -> None:
+        """Name the stage; close the one before with its seconds."""
+        super().stage(name)
+        err.print(Text(f"· {name}"))
+
+    def finish(self, *, failed: bool = False) -> None:
+        """Close the current stage with its seconds."""
+        if self.current:
+            err.print(Text(f"  {self.current}: {'failed after ' if failed else ''}{self.elapsed:.1f} s"))
+        super().finish()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+    def command(self, text: str) -> None:
+        """Print the command."""
+        err.print(Text(f"+ {text}"))
+
+    def note(self, text: str) -> None:
+        """Print the sentence."""
+        err.print(Text(text))
+
+
+@dataclass
+class LiveProgress(StageClock):
+    """Progress on a terminal: a spinner with stage and clock, and under it the newest line of the log."""
+
+    newest: str = ""
+    spinner: Spinner = field(default_factory=lambda: Spinner("dots", style="cyan"))
+    live: Live = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.live = Live(self, console=err, refresh_per_second=REFRESH_HZ, transient=True)
+        self.live.start()
+
+    def __rich__(self) -> Table:
+        """Draw the two lines; called by Rich as often as it refreshes."""
+        grid = Table.grid(padding=(0, 1))
+        self.spinner.update(text=Text(f"{self.current or 'starting'}  {self.elapsed:.0f} s"))
+        grid.add_row(self.spinner)
+        grid.add_row(Text(self.newest, style="dim", no_wrap=True, overflow="ellipsis"))
+        return grid
+
+    def finish(self, *, failed: bool = False) -> None:
+        """Close the current stage with a mark and its seconds."""
+        mark = ("✗ ", "red") if failed else ("✓ ", "green")
+        if self.current:
+            self.live.console.print(Text.assemble(mark, f"{self.current}  {self.elapsed:.1f} s"))
+        super().finish()
+        self.newest = ""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self.live.stop()
+
+    def line(self, text: str) -> None:
+        """Show the newest line."""
+        self.newest = text.strip() or self.newest
+
+    def command(self, text: str) -> None:
+        """Print the command above the spinner."""
+        self.live.console.print(Text(f"+ {text}", style="dim"))
+
+    def note(self, text: str) -> None:
+        """Print the sentence above the spinner."""
+        self.live.console.print(Text(text))
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Give a progress that fits the terminal, and put the terminal back at the end, whatever happens."""
+    watching = LiveProgress() if err.is_terminal and not err.is_dumb_terminal else PlainProgress()
+    try:
+        yield watching
+    except BaseException:
+        watching.finish(failed=True)
+        raise
+    else:
+        watching.finish()
+    finally:
+        watching.close()
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on standard output."""
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for head in heads:
+        drawn.add_column(head, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    out.print(drawn, soft_wrap=False)
+
+
+def pairs(data: Mapping[str, str]) -> None:
+    """Print names and values, one pair a line."""
+    width = max((len(key) for key in data), default=0)
+    for key, value in data.items():
+        out.print(Text(f"{key:<{width}}  {value}"))
+
+
+def say(text: str = "") -> None:
+    """Print a line on standard output."""
+    out.print(Text(text))
+
+
+def tell(text: str) -> None:
+    """Print a line about the way there, on standard error."""
+    err.print(Text(text))
+
+
+def raw(line: str) -> None:
+    """Print a line of somebody else's, unchanged."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

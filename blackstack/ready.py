@@ -1,0 +1,207 @@
+"""Ready means that it answered: a real completion came back, and it is not garbage.
+
+``/health`` alone is never believed: servers have said 200 and died on the first request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from blackstack.engines import Engine
+from blackstack.errors import BlackstackError
+from blackstack.progress import Progress
+from blackstack.runtime.base import Running
+
+PROMPT = "The largest city in France is Paris. The largest city in Japan is"
+TOKENS = 16
+POLL_S = 0.1
+PROBE_S = 2.0  # for one look at /health
+SHOWN_LINES = 15
+_OK, _UNAVAILABLE = 200, 503
+_MONOTONY = 0.8  # the share of one character, or one word, from which a text of some length is no text
+
+
+class ServerExitedError(BlackstackError):
+    """The server ended while it was waited for."""
+
+
+class NotReadyError(BlackstackError):
+    """The server did not answer in time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A server that has answered.
+
+    Attributes:
+        answer: the text of the first completion.
+        seconds: from the beginning of the wait to the answer, by stage.
+    """
+
+    answer: str
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """What is waited for, and how.
+
+    Attributes:
+        url: the server's.
+        model: the name to ask for.
+        engine: the engine's row.
+        timeout: seconds for the whole wait.
+        api_key: what the server wants to be shown.
+        observe: looks at the server's process or container.
+        tail: returns the last lines of its log.
+        again: the command that waits longer, for the error.
+    """
+
+    url: str
+    model: str
+    engine: Engine
+    timeout: float
+    observe: Callable[[], Running | None]
+    tail: Callable[[int], list[str]]
+    again: str
+    api_key: str | None = field(default=None, repr=False)
+
+
+def until_ready(wait: Wait, progress: Progress) -> Ready:
+    """Wait until the server answers; an end of its process ends the wait at once.
+
+    Raises:
+        ServerExitedError: it ended; the error has its exit code and last lines.
+        NotReadyError: the time is over, or its answer is garbage.
+    """
+    began = time.monotonic()
+    seconds: dict[str, float] = {}
+    stage, stage_began = "", began
+
+    def enter(name: str) -> None:
+        nonlocal stage, stage_began
+        if name != stage:
+            if stage:
+                seconds[stage] = time.monotonic() - stage_began
+            stage, stage_began = name, time.monotonic()
+            progress.stage(name)
+
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy for the world outside must not see questions to our own server
+        enter("loading")
+        while not _is_healthy(session, wait):
+            _check_alive(wait, stage)
+            if time.monotonic() - began > wait.timeout:
+                raise _too_late(wait, stage)
+            for line in wait.tail(1):
+                progress.line(line)
+            time.sleep(POLL_S)
+        enter("first answer")
+        left = max(wait.timeout - (time.monotonic() - began), PROBE_S)
+        try:
+            text = complete(session, wait, timeout=left)
+        except requests.RequestException as error:
+            time.sleep(POLL_S * 3)  # a dying server closes its socket a moment before its process is gone
+            _check_alive(wait, stage)
+            if isinstance(error, requests.Timeout):
+                raise _too_late(wait, stage) from error
+            raise BlackstackError(
+                f"{wait.url} says that it is healthy, and does not complete a prompt",
+                why=[_said(error), *_last_lines(wait)],
+                fix=wait.again,
+            ) from error
+    if wrong := garbage(text):
+        raise NotReadyError(
+            f"{wait.url} answers, but with garbage: {wrong}",
+            why=[f"asked: {PROMPT!r}", f"answer: {text[:200]!r}"],
+            fix="another attention backend, quantisation or version; such a server must not be measured",
+        )
+    seconds[stage] = time.monotonic() - stage_began
+    return Ready(answer=text, seconds=seconds)
+
+
+def complete(session: requests.Session, wait: Wait, *, timeout: float) -> str:
+    """Ask for a short completion and return its text.
+
+    Raises:
+        requests.RequestException: no answer, or one that is no completion.
+    """
+    response = session.post(
+        f"{wait.url}/v1/completions",
+        json={"model": wait.model, "prompt": PROMPT, "max_tokens": TOKENS, "temperature": 0},
+        headers={"Authorization": f"Bearer {wait.api_key}"} if wait.api_key else {},
+        timeout=(PROBE_S, timeout),
+    )
+    response.raise_for_status()
+    data: Any = response.json()
+    try:
+        return str(data["choices"][0]["text"])
+    except (KeyError, IndexError, TypeError) as error:
+        raise requests.exceptions.InvalidJSONError(f"no completion in {str(data)[:200]}") from error
+
+
+def garbage(text: str) -> str:
+    """Return what is wrong with a completion, or nothing.
+
+    >>> garbage("!!!!!!!!!!!!!!!!")
+    "one character over and over: '!'"
+    """
+    bare = "".join(text.split())
+    if not bare:
+        return "it is empty"
+    if "\N{REPLACEMENT CHARACTER}" * 2 in bare:
+        return "it has bytes that are no text"
+    character, count = Counter(bare).most_common(1)[0]
+    if len(bare) >= TOKENS // 2 and count / len(bare) > _MONOTONY:
+        return f"one character over and over: {character!r}"
+    words = text.split()
+    word, count = Counter(words).most_common(1)[0]
+    if len(words) >= TOKENS // 2 and count / len(words) > _MONOTONY:
+        return f"one word over and over: {word!r}"
+    return ""
+
+
+def _is_healthy(session: requests.Session, wait: Wait) -> bool:
+    try:
+        return session.get(wait.url + wait.engine.health, timeout=PROBE_S).status_code == _OK
+    except requests.RequestException:
+        return False  # nothing listens yet, or it is too busy loading
+
+
+def _check_alive(wait: Wait, stage: str) -> None:
+    running = wait.observe()
+    if running is not None and running.state == "running" and not running.restarts:
+        return
+    how = "its process is gone" if running is None else running.ended
+    raise ServerExitedError(
+        f"the server ended while {_DOING.get(stage, stage)}: {how}",
+        why=_last_lines(wait),
+        fix="the cause stands in the lines above",
+    )
+
+
+_DOING = {"loading": "it loaded", "first answer": "it worked on its first answer"}
+
+
+def _too_late(wait: Wait, stage: str) -> NotReadyError:
+    return NotReadyError(
+        f"no answer within {wait.timeout:g} s; it was still at «{stage}»",
+        why=_last_lines(wait),
+        fix=[f"give it more time: {wait.again} --timeout {wait.timeout * 2:g}"],
+    )
+
+
+def _last_lines(wait: Wait) -> list[str]:
+    lines = [f"| {line[:300]}" for line in wait.tail(SHOWN_LINES)]
+    return ["last lines of its log:", *lines] if lines else ["it logged nothing"]
+
+
+def _said(error: requests.RequestException) -> str:
+    response = error.response
+    return f"HTTP {response.status_code}: {response.text[:300]}" if response is not None else str(error)[:300]

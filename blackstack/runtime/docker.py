@@ -1,0 +1,205 @@
+"""Serves with Docker: `docker compose` does what is done, the SDK observes what is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blackstack import host, shell
+from blackstack.catalog import Stack
+from blackstack.errors import BlackstackError, BlockedError
+from blackstack.plan import Plan, compose_argv
+from blackstack.progress import Progress
+from blackstack.runtime import state
+from blackstack.runtime.base import Running
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+_PROJECT = "com.docker.compose.project"  # labels that compose writes
+_SERVICE = "com.docker.compose.service"
+_STOP_S = "10"
+_KEPT_LINES = 10_000  # of the log, when the container is removed
+
+
+@dataclass(frozen=True)
+class DockerRuntime:
+    """The runtime for machines with an engine."""
+
+    root: Path
+    name: str = "docker"
+
+    def prepare(self, plan: Plan, progress: Progress) -> None:
+        """Build or pull the image, if it is not there."""
+        for step in plan.steps_of("build", "pull"):
+            progress.stage(step.kind)
+            progress.command(step.typed)
+            lock = state.folder(self.root, plan.stack.name) / "build.lock"
+            with state.locked(lock, doing=f"get the image of {plan.stack.name}"):
+                done = shell.follow(step.argv, on_line=progress.line, cwd=self.root, env=step.env)
+            if done.code:
+                raise _explained(done, plan)
+
+    def start(self, plan: Plan, progress: Progress) -> Running:
+        """Have compose create and start the container."""
+        (step,) = plan.steps_of("start")
+        progress.stage("start")
+        progress.command(step.typed)
+        done = shell.follow(step.argv, on_line=progress.line, cwd=self.root, env=step.env)
+        if done.code:
+            raise _explained(done, plan)
+        running = self.observe(plan.stack)
+        if running is None:
+            raise BlackstackError(
+                f"compose started {plan.stack.name}, but there is no container of it",
+                why=done.out.splitlines()[-5:],
+            )
+        return running
+
+    def observe(self, stack: Stack) -> Running | None:
+        """Look for the server's container."""
+        container = self._container(stack)
+        return None if container is None else _running(stack, container.attrs)
+
+    def stop(self, stack: Stack, progress: Progress) -> None:
+        """Keep the log, then have compose stop and remove the containers and the network."""
+        container = self._container(stack)
+        if container is not None:
+            log = state.folder(self.root, stack.name) / state.LOG
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_bytes(_log(container, _KEPT_LINES))
+        argv = compose_argv(stack, "down", "--timeout", _STOP_S, "--remove-orphans")
+        progress.stage("stop")
+        progress.command(shell.typed(argv))
+        done = shell.follow(argv, on_line=progress.line, cwd=self.root)
+        if done.code:
+            raise shell.CommandFailedError(done, what=f"{stack.name} could not be taken down")
+
+    def tail(self, stack: Stack, count: int) -> list[str]:
+        """Return the last lines of the container's log, or of the one that was kept when it was removed."""
+        container = self._container(stack)
+        if container is not None:
+            text = _log(container, count).decode(errors="replace")
+        else:
+            log = state.folder(self.root, stack.name) / state.LOG
+            text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        return text.splitlines()[-count:]
+
+    def follow(self, stack: Stack) -> Iterator[str]:
+        """Yield lines as they are written, until the container ends."""
+        container = self._container(stack)
+        if container is None:
+            return
+        rest = b""
+        for chunk in container.logs(stream=True, follow=True, tail=200):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
+        if rest:
+            yield rest.decode(errors="replace")
+
+    def ask(self, stack: Stack, code: str) -> str:
+        """Run a line of Python inside the container."""
+        container = self._container(stack)
+        if container is None:
+            raise BlackstackError(f"{stack.name} has no container to ask")
+        done = container.exec_run(["python3", "-c", code])
+        text = bytes(done.output).decode(errors="replace")
+        if done.exit_code:
+            raise BlackstackError(f"the container of {stack.name} did not answer", why=text)
+        return text
+
+    def _container(self, stack: Stack) -> Container | None:
+        labels = [f"{_PROJECT}={stack.project}", f"{_SERVICE}={stack.x.service}"]
+        found = host.client().containers.list(all=True, filters={"label": labels})
+        return found[0] if found else None
+
+
+def _log(container: Container, lines: int) -> bytes:
+    log = container.logs(tail=lines)
+    return log if isinstance(log, bytes) else b"".join(log)
+
+
+def _running(stack: Stack, facts: dict[str, Any]) -> Running:
+    now = facts["State"]
+    alive = now["Running"] and not now.get("Restarting")
+    ports = (facts["NetworkSettings"].get("Ports") or {}).get(f"{stack.container_port}/tcp")
+    ports = ports or (facts["HostConfig"].get("PortBindings") or {}).get(f"{stack.container_port}/tcp") or [{}]
+    address, port = ports[0].get("HostIp") or "127.0.0.1", ports[0].get("HostPort", "")
+    address = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, address)  # noqa: S104 - read, not bound
+    return Running(
+        stack=stack.name,
+        runtime="docker",
+        state="running" if alive else "exited",
+        url=f"http://{address}:{port}",
+        identity=f"container {facts['Id'][:12]}",
+        exit_code=None if alive else now["ExitCode"],
+        out_of_memory=bool(now.get("OOMKilled")),
+        restarts=int(facts.get("RestartCount", 0)),
+        started_at=str(now.get("StartedAt", ""))[:19] + "+00:00",
+        found_inside={"image": facts["Config"]["Image"], "image_id": facts["Image"]},
+    )
+
+
+# What docker, buildx and compose print, what it means, and what helps: the first that fits is said.
+_CAUSES: tuple[tuple[tuple[str, ...], str, list[str]], ...] = (
+    (("no space left on device",), "the disk is full", ["docker system df", "docker builder prune"]),
+    (
+        ("port is already allocated", "address already in use", "Ports are not available"),
+        "the port was taken in the meantime",
+        ["ss --listening --tcp --processes --numeric", "choose another: --set PORT=…"],
+    ),
+    (
+        ("CERTIFICATE_VERIFY_FAILED", "certificate signed by unknown authority", "certificate verify failed"),
+        "something on the way to the index or the registry shows a certificate that is not trusted",
+        ["export PIP_CERT=/path/to/your/ca-bundle.crt   # inv build hands it to the build as a secret"],
+    ),
+    (
+        (
+            "failed to resolve source metadata",
+            "pull access denied",
+            "manifest unknown",
+            "manifest for",
+            "No such image",
+            "no such host",
+            "i/o timeout",
+            "connection refused",
+            "TLS handshake timeout",
+            "not found: manifest",
+            "failed to do request",
+            "EOF",
+        ),
+        "an image cannot be pulled",
+        [],
+    ),
+    (("Cannot connect to the Docker daemon", "error during connect"), "the engine went away", []),
+)
+
+
+def _explained(done: shell.Done, plan: Plan) -> BlackstackError:
+    verb = {"build": "built", "pull": "pulled", "compose": "started"}
+    doing = next((said for word, said in verb.items() if word in done.argv[:3]), "started")
+    for signs, cause, fix in _CAUSES:
+        line = next((line for line in done.out.splitlines() for sign in signs if sign in line), None)
+        if line:
+            return BlockedError(
+                f"{plan.stack.name} could not be {doing}: {cause}",
+                why=line.strip()[:400],
+                fix=[*fix, *_without_that_image(cause, plan)],
+            )
+    return shell.CommandFailedError(done, what=f"{plan.stack.name} could not be {doing}")
+
+
+def _without_that_image(cause: str, plan: Plan) -> list[str]:
+    """Say how to do without an image that cannot be pulled."""
+    if cause != "an image cannot be pulled":
+        return []
+    ways = []
+    if "BASE_IMAGE" in plan.settings:
+        ways.append(f"build on an image that you have: inv build --stack {plan.stack.name} --set BASE_IMAGE=NAME:TAG")
+    if "IMAGE" in plan.settings:
+        ways.append(f"run an image that you have: inv up --stack {plan.stack.name} --set IMAGE=NAME:TAG")
+    if plan.stack.x.process:
+        ways.append(f"do without Docker: inv up --stack {plan.stack.name} --runtime process")
+    return ways

@@ -1,0 +1,92 @@
+"""Before anything runs: the list of stacks, and the dry run."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from blackstack import catalog, console, doctor
+from blackstack.catalog import Stack
+from blackstack.plan import Wishes
+from blackstack.verbs.choose import ROOT, named, planned, short
+
+
+def stacks(*, stack: str | None = None, as_json: bool = False) -> None:
+    """List the stacks, or show one with its knobs and profiles."""
+    chosen = (catalog.load(ROOT, stack),) if stack else catalog.load_all(ROOT)
+    if as_json:
+        console.raw(json.dumps([_described(one) for one in chosen], indent=2, ensure_ascii=False))
+    elif stack:
+        _show_stack(chosen[0])
+    else:
+        rows = [(one.name, one.x.engine, one.x.model, _needs(one), one.x.status, one.x.title) for one in chosen]
+        console.table(("STACK", "ENGINE", "MODEL", "NEEDS", "STATUS", "WHAT"), rows)
+
+
+def show_plan(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> None:
+    """Say what `up` would do; do nothing."""
+    made, machine = planned(named(stack), wishes)
+    found = tuple(doctor.findings(made, machine))
+    if as_json:
+        steps = [{"kind": step.kind, "command": step.typed} for step in made.steps]
+        data = {**made.asked_for(), "url": made.url, "runtime_why": made.runtime_why, "steps": steps}
+        console.raw(json.dumps({**data, "findings": [finding.as_dict() for finding in found]}, indent=2))
+        return
+    console.pairs(
+        {
+            "stack": f"{made.stack.name}: {made.stack.x.title}",
+            "runtime": f"{made.runtime} ({made.runtime_why})",
+            "url": made.url,
+            **({"image": made.image} if made.image else {}),
+            **({"environment": short(made.environment)} if made.environment else {}),
+        }
+    )
+    console.say("\nwould run:")
+    for step in made.steps:
+        console.say(f"  + {step.typed}")
+    console.say("\nknobs (inv up --set KEY=VALUE):")
+    knobs = made.stack.x.knobs
+    rows = [(key, made.settings[key].shown, made.settings[key].origin, knobs[key].about) for key in made.settings]
+    console.table(("  KNOB", "VALUE", "FROM", "WHAT"), [("  " + row[0], *row[1:]) for row in rows])
+    for finding in found:
+        console.say(f"\n{finding.severity}: {finding.title}")
+        for line in finding.fix:
+            console.say(f"  next: {line}")
+
+
+def _described(stack: Stack) -> dict[str, Any]:
+    return {
+        "name": stack.name,
+        "file": str(stack.path.relative_to(stack.root)),
+        **stack.x.model_dump(mode="json", exclude={"process", "build"}),
+        "runtimes": ["docker", *(["process"] if stack.x.process else [])],
+        "built_here": stack.x.build is not None,
+    }
+
+
+def _show_stack(stack: Stack) -> None:
+    console.pairs(
+        {
+            "stack": stack.name,
+            "what": stack.x.title,
+            "file": str(stack.path.relative_to(stack.root)),
+            "engine": stack.x.engine,
+            "model": stack.x.model,
+            "needs": _needs(stack),
+            "status": f"{stack.x.status}: {stack.x.evidence}",
+        }
+    )
+    console.say("\nknobs (inv up --set KEY=VALUE):")
+    console.table(("  KNOB", "TYPE", "WHAT"), [(f"  {k}", v.type, v.about) for k, v in stack.x.knobs.items()])
+    if stack.x.profiles:
+        console.say("\nprofiles (inv up --profile NAME):")
+        rows = [
+            (f"  {k}", v.about, " ".join(f"{a}={b}" for a, b in v.set.items())) for k, v in stack.x.profiles.items()
+        ]
+        console.table(("  PROFILE", "WHAT", "SETS"), rows)
+
+
+def _needs(stack: Stack) -> str:
+    needs = stack.x.needs
+    gpu = f"GPU {needs.compute_capability or ''} {needs.vram_gib:g} GiB" if needs.vram_gib else "CPU"
+    return f"{gpu}, {needs.memory_gib:g} GiB memory, {needs.disk_gib:g} GiB disk"

@@ -1,0 +1,174 @@
+"""Build, up, down: what changes the machine. Whatever goes wrong, nothing half-started is left."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from blackstack import catalog, console, doctor, plan, ready
+from blackstack.engines import ENGINES
+from blackstack.errors import BlackstackError, BlockedError
+from blackstack.interrupt import Interrupted, interruptible, undisturbed
+from blackstack.plan import Plan, Wishes
+from blackstack.progress import Progress, StageClock
+from blackstack.runtime import proc, state
+from blackstack.runtime.base import Running, Runtime
+from blackstack.verbs.choose import ROOT, Found, all_up, find, named, only, planned, runtime_called, short
+
+
+def build(stack: str | None, wishes: Wishes, *, no_cache: bool = False) -> None:
+    """Build the stack's image; with the process runtime, its environment."""
+    with interruptible() as interrupted, console.progress() as progress:
+        made, _ = planned(named(stack), wishes)
+        runtime = runtime_called(made.runtime)
+        try:
+            if made.runtime == "docker":
+                words = ("--no-cache",) if no_cache else ()
+                step = plan.build_step(made.stack, made.settings, os.environ, *words)
+                runtime.prepare(replace(made, steps=(step,)), progress)
+            else:
+                runtime.prepare(made, progress)
+        except KeyboardInterrupt:
+            raise interrupted(f"{made.stack.name} was not built; nothing half-made is left") from None
+    console.say(f"{made.stack.name} is built: {made.image or short(made.environment)}")
+
+
+def up(stack: str | None, wishes: Wishes, *, timeout: float | None = None) -> None:
+    """Start a stack and wait until it has answered a real prompt."""
+    with interruptible() as interrupted, console.progress() as progress:
+        made, machine = planned(named(stack), wishes)
+        name = made.stack.name
+        with state.locked(state.folder(ROOT, name) / "up.lock", doing=f"bring {name} up or down"):
+            existing = find(made.stack, include_dead=True)
+            if existing and existing.running.state == "unreachable" and wishes.runtime != "process":
+                raise BlockedError(
+                    f"{name}: {existing.running.ended}",
+                    fix=["sudo systemctl start docker", f"or, beside it: inv up --stack {name} --runtime process"],
+                )
+            if existing and existing.alive:
+                answer = _join(existing, made, progress, timeout)
+            else:
+                for warning in doctor.refuse_if_blocked(made, machine):
+                    progress.note(f"{warning.severity}: {warning.title}")
+                answer = _start(made, progress, timeout, interrupted)
+    _say_how_to_use(made, existing.running if existing and existing.alive else None, answer)
+
+
+def down(stack: str | None) -> None:
+    """Stop a stack and remove its container or process; images and environments stay."""
+    chosen = [found.stack for found in all_up(include_dead=True)] if stack is None else [catalog.load(ROOT, stack)]
+    if not chosen:
+        console.say("nothing is up")
+        return
+    one = only(chosen, "take down")
+    with (
+        console.progress() as progress,
+        state.locked(state.folder(ROOT, one.name) / "up.lock", doing=f"bring {one.name} up or down"),
+    ):
+        found = find(one, include_dead=True)
+        if found:
+            found.runtime.stop(one, progress)
+        (state.folder(ROOT, one.name) / state.UP).unlink(missing_ok=True)
+    console.say(f"{one.name} is down" if found else f"{one.name} was not up")
+
+
+def _join(found: Found, made: Plan, progress: Progress, timeout: float | None) -> ready.Ready:
+    """Join a server that is already up: the same wish is one server, another wish is a question."""
+    asked, had = made.asked_for(), found.note.get("asked_for")
+    if had and had != asked:
+        changed = _differences(had, asked)
+        raise BlockedError(
+            f"{made.stack.name} is already up, otherwise than asked for now",
+            why=[f"{key}: {old} → {new}" for key, (old, new) in changed.items()],
+            fix=f"inv down --stack {made.stack.name}   # then up again",
+        )
+    progress.note(f"{made.stack.name} is already up ({found.running.identity})")
+    answer = ready.until_ready(_wait_for(found.runtime, made, found.running.url, timeout), progress)
+    _note(made, "ready", answer)
+    return answer
+
+
+def _start(made: Plan, progress: Progress, timeout: float | None, interrupted: Interrupted) -> ready.Ready:
+    """Prepare, start and wait; whatever goes wrong, nothing of it is left running."""
+    runtime = runtime_called(made.runtime)
+    stage = "getting ready"
+    try:
+        runtime.prepare(made, progress)
+        stage = "starting"
+        runtime.stop(made.stack, StageClock()) if runtime.observe(made.stack) else None  # what a dead one left
+        _note(made, "starting")
+        running = runtime.start(made, progress)
+        answer = ready.until_ready(_wait_for(runtime, made, running.url, timeout), progress)
+    except BaseException as error:
+        with undisturbed():
+            progress.finish(failed=True)
+            _clean_up(made, runtime, progress)
+            progress.finish()
+        if isinstance(error, KeyboardInterrupt):
+            what = "nothing had been started" if stage == "getting ready" else "the server was stopped and removed"
+            raise interrupted(f"{made.stack.name} is not up: {what}") from None
+        if isinstance(error, BlackstackError) and stage == "starting":
+            again = f"inv logs --stack {made.stack.name}   # its whole log; nothing is left running"
+            error.fix = (*error.fix, again)
+        raise
+    _note(made, "ready", answer)
+    return answer
+
+
+def _clean_up(made: Plan, runtime: Runtime, progress: Progress) -> None:
+    with contextlib.suppress(BlackstackError):
+        if runtime.observe(made.stack):
+            runtime.stop(made.stack, progress)
+    note = proc.read(state.folder(ROOT, made.stack.name) / state.UP)
+    if note:
+        proc.write(state.folder(ROOT, made.stack.name) / state.UP, {**note, "phase": "failed"})
+
+
+def _wait_for(runtime: Runtime, made: Plan, url: str, timeout: float | None) -> ready.Wait:
+    return ready.Wait(
+        url=url,
+        model=made.stack.x.model,
+        engine=ENGINES[made.stack.x.engine],
+        timeout=timeout or made.stack.x.ready_s,
+        api_key=made.api_key,
+        observe=lambda: runtime.observe(made.stack),
+        tail=lambda count: runtime.tail(made.stack, count),
+        again=f"inv up --stack {made.stack.name}",
+    )
+
+
+def _note(made: Plan, phase: str, answer: ready.Ready | None = None) -> None:
+    """Write down what was asked for and how far it came, for the next `inv`."""
+    path = state.folder(ROOT, made.stack.name) / state.UP
+    before = proc.read(path) if phase != "starting" else {}
+    mine = {"pid": os.getpid(), "born": proc.birth(os.getpid()), "started_at": proc.now()}
+    stages = {"stage_seconds": dict(answer.seconds)} if answer else {}
+    proc.write(
+        path,
+        {"runtime": made.runtime, **mine, **before, "phase": phase, "asked_for": made.asked_for(), **stages},
+    )
+
+
+def _say_how_to_use(made: Plan, already: Running | None, answer: ready.Ready) -> None:
+    url = already.url if already else made.url
+    key = ' -H "Authorization: Bearer $API_KEY"' if made.api_key else ""
+    body = json.dumps({"model": made.stack.x.model, "prompt": "Once upon a time", "max_tokens": 32})
+    console.say(f"{made.stack.name} is up: {url}  model {made.stack.x.model}  ({made.runtime})")
+    console.say(f"  it answered: {ready.PROMPT}{answer.answer.rstrip()[:60]}…".replace("\n", " "))
+    console.say(f"  curl {url}/v1/completions -H 'Content-Type: application/json'{key} -d {shlex.quote(body)}")
+    console.say("  next: inv bench   inv logs --follow   inv down")
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what differs between two wishes, knobs named one by one."""
+    flat = [
+        {**{k: v for k, v in wish.items() if k not in {"settings", "overrides"}}, **wish.get("settings", {})}
+        for wish in (old, new)
+    ]
+    keys = {**flat[0], **flat[1]}
+    return {key: (flat[0].get(key), flat[1].get(key)) for key in keys if flat[0].get(key) != flat[1].get(key)}

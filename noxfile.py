@@ -1,0 +1,209 @@
+"""Every check and test of this repository; see them with `nox -l`, run them all with `nox`.
+
+Words after `--` go on to the tool: `nox -s unit -- -k plan`, `nox -s lint -- --fix`.
+
+Docker sessions skip, with the reason, where no engine answers; with BLACKSTACK_REQUIRE_DOCKER=1, as in CI, that is
+a failure. The sessions share one environment, `.nox/dev`, which is made again when pyproject.toml changes: two cores
+spend minutes on five of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.error_on_external_run = True
+
+ROOT = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+GROUPS = nox.project.dependency_groups(PYPROJECT, "lint", "types", "test")
+COMPOSE_FILES = sorted(ROOT.glob("compose/*.yaml"))
+STACKS = [path.stem for path in COMPOSE_FILES]
+DEV = ROOT / ".nox" / "dev"
+REQUIRE_DOCKER = os.environ.get("BLACKSTACK_REQUIRE_DOCKER") == "1"
+
+# What an image gets on a server too: nothing but its scratch folders can be written to, and no network here.
+CAGE = (
+    *("docker", "run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL"),
+    *("--security-opt", "no-new-privileges:true", "--tmpfs", "/tmp", "--tmpfs", "/cache:mode=1777"),  # noqa: S108
+    *("--shm-size", "1g", "--entrypoint", "python3", "--workdir", "/smoke"),
+)
+
+
+@nox.session(venv_backend="none")
+def lint(session: nox.Session) -> None:
+    """Look at Python, Dockerfiles, shell scripts and compose files."""
+    tool = dev(session)
+    fix = "--fix" in session.posargs
+    session.run(tool("ruff"), "check", *session.posargs, external=True)
+    session.run(tool("ruff"), "format", *(() if fix else ("--check",)), external=True)
+    session.run(tool("hadolint"), *map(str, sorted(ROOT.glob("dockerfiles/*/Dockerfile"))), external=True)
+    session.run(tool("shellcheck"), *shell_scripts(), external=True)
+    problem = no_compose(session)
+    if problem:
+        skip_docker(session, problem)
+    for path in COMPOSE_FILES:
+        parse_alone(session, path)
+
+
+@nox.session(venv_backend="none")
+def types(session: nox.Session) -> None:
+    """Check the types of everything, strictly."""
+    tool = dev(session)
+    session.run(tool("mypy"), *session.posargs, external=True)
+    # Folders of scripts, in which one module name comes more than once; the engines are not installed here.
+    folders = [ROOT / "tests" / "images", *{path.parent for path in ROOT.glob("dockerfiles/*/*.py")}]
+    for folder in sorted(folders):
+        scripts = map(str, sorted(folder.glob("*.py")))
+        session.run(
+            *(tool("mypy"), "--disable-error-code", "import-not-found", *scripts),
+            env={"MYPYPATH": str(folder)},
+            external=True,
+        )
+
+
+@nox.session(venv_backend="none")
+def unit(session: nox.Session) -> None:
+    """Run the tests that need no engine and no model."""
+    pytest(session, "tests/unit")
+
+
+@nox.session(venv_backend="none")
+def e2e(session: nox.Session) -> None:
+    """Type the README's commands in a clean checkout, with the real model and without Docker."""
+    pytest(session, "tests/e2e")
+
+
+@nox.session(venv_backend="none")
+def docker(session: nox.Session) -> None:
+    """Build, start, measure and stop real containers."""
+    pytest(session, "tests/docker")
+
+
+@nox.session(venv_backend="none")
+@nox.parametrize("stack", STACKS, ids=STACKS)
+def smoke(session: nox.Session, stack: str) -> None:
+    """Run tests/images inside a stack's image and its environment, whichever are here."""
+    engine = re.search(r"^  engine: (\w+)$", (ROOT / f"compose/{stack}.yaml").read_text(), re.MULTILINE)
+    if engine is None:
+        session.error(f"compose/{stack}.yaml names no engine")
+    tests = session.posargs or ["-v", "test_common", f"test_{engine[1]}"]
+    image, environment = image_of(session, stack), environment_of(stack)
+    if image:
+        mounts = (f"{ROOT}/tests/images:/smoke:ro", f"{ROOT}/dockerfiles/{stack}:/stack:ro")
+        volumes = [word for mount in mounts for word in ("--volume", mount)]
+        session.run(*CAGE, *volumes, image, "-m", "unittest", *tests, external=True)
+    if environment:
+        places = {
+            "BLACKSTACK_STACK": str(ROOT / "dockerfiles" / stack),
+            "BLACKSTACK_MODELS": str(ROOT / ".blackstack/cache/models"),
+        }
+        with session.chdir(ROOT / "tests/images"):
+            session.run(str(environment), "-B", "-m", "unittest", *tests, env=places, external=True)
+    if not image and not environment:
+        session.skip(f"{stack} is not here, get it with: inv build --stack {stack}")
+
+
+def pytest(session: nox.Session, folder: str) -> None:
+    """Run one folder of tests in the shared environment."""
+    tool = dev(session)
+    if not list((ROOT / folder).glob("test_*.py")):
+        session.skip(f"{folder} has no tests")
+    words = session.posargs or [folder]
+    session.run(tool("python"), "-m", "pytest", *words, external=True)
+
+
+class Tools:
+    """Finds the commands of an environment."""
+
+    def __init__(self, environment: Path) -> None:
+        self.folder = environment / "bin"
+
+    def __call__(self, name: str) -> str:
+        """Return the path of a command."""
+        return str(self.folder / name)
+
+
+def dev(session: nox.Session) -> Tools:
+    """Make the environment that the sessions share, unless it is there and up to date."""
+    tools = Tools(DEV)
+    made_from = DEV / "made-from"
+    digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    if not made_from.is_file() or made_from.read_text() != digest:
+        session.log("# Making .nox/dev, which all sessions share")
+        session.run("python3", "-m", "venv", "--clear", str(DEV), external=True)
+        session.run(
+            tools("python"), "-m", "pip", "install", "--quiet", "-e", str(ROOT), *GROUPS, external=True
+        )
+        made_from.write_text(digest)
+    return tools
+
+
+def shell_scripts() -> list[str]:
+    """Find the shell scripts by their first line: the ones in .ci have no ending."""
+    candidates = [path for path in [*ROOT.glob(".ci/*"), *ROOT.glob("**/*.sh")] if path.is_file()]
+    hidden = {".nox", ".blackstack", ".git", ".venv"}
+    ours = [path for path in candidates if not hidden & set(path.relative_to(ROOT).parts)]
+    return [str(path) for path in sorted(ours) if re.match(rb"#!.*\b(ba|da)?sh\b", path.read_bytes()[:80])]
+
+
+def parse_alone(session: nox.Session, path: Path) -> None:
+    """Let compose parse one file as a server would see it: alone, with an empty environment."""
+    session.log(f"# {path.name}, alone in an empty folder")
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(path, folder)
+        bare = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        with session.chdir(folder):
+            session.run(
+                *("docker", "compose", "--file", path.name, "config", "--quiet"),
+                env=bare,
+                include_outer_env=False,
+                external=True,
+            )
+
+
+def no_compose(session: nox.Session) -> str:
+    """Say why compose files cannot be parsed here, or nothing."""
+    if not shutil.which("docker"):
+        return "there is no docker command"
+    version = session.run(
+        "docker", "compose", "version", success_codes=range(256), silent=True, external=True
+    )
+    return "" if version and "version" in str(version).lower() else "docker has no compose plugin"
+
+
+def skip_docker(session: nox.Session, reason: str) -> None:
+    """Skip with the reason, or fail with it where Docker has to be there."""
+    if REQUIRE_DOCKER:
+        session.error(f"BLACKSTACK_REQUIRE_DOCKER=1, but {reason}")
+    session.skip(f"{reason}; all else was checked")
+
+
+def image_of(session: nox.Session, stack: str) -> str:
+    """Name the stack's image when an engine has it."""
+    if no_compose(session):
+        return ""
+    file = f"compose/{stack}.yaml"
+    names = session.run("docker", "compose", "--file", file, "config", "--images", silent=True, external=True)
+    name = str(names).split()[0]
+    found = session.run(
+        *("docker", "image", "inspect", "--format", "{{.Id}}", name),
+        success_codes=range(256),
+        silent=True,
+        external=True,
+    )
+    return name if str(found).startswith("sha256:") else ""
+
+
+def environment_of(stack: str) -> Path | None:
+    """Find the python of the environment that `inv up --runtime process` made last."""
+    complete = ROOT.glob(f".blackstack/venvs/{stack}-*/blackstack-complete")
+    newest = max(complete, key=lambda path: path.stat().st_mtime, default=None)
+    return newest.parent / "bin" / "python" if newest else None

@@ -1,0 +1,210 @@
+"""`inv`: bring up a real LLM server, prove that it answers, measure it, take it down.
+
+A newcomer types `inv up bench down`. What a task does stands in `blackstack/verbs.py`; heavy imports wait until a
+task runs, so that `inv --list` is quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+if TYPE_CHECKING:
+    from blackstack.plan import Wishes
+
+STACK = {"stack": "a name from `inv stacks` (default: the one that is up, or $STACK, or llamacpp-cpu)"}
+HOW = {
+    **STACK,
+    "runtime": "docker, process, or auto: Docker where an engine answers",
+    "profile": "a variant of the stack, see `inv stacks --stack NAME`",
+    "set_": "KEY=VALUE for a knob of the stack, see `inv plan`; may be repeated",
+}
+RUN = {**HOW, "python": "an interpreter that has the engine already (process runtime)"}
+
+
+@contextmanager
+def friendly() -> Iterator[None]:
+    """Turn our errors into their sentence and exit code; anything else is our mistake and keeps its traceback."""
+    from blackstack.errors import BlackstackError
+
+    try:
+        yield
+    except BlackstackError as error:
+        raise Exit(str(error), error.exit_code) from None
+
+
+@task(help={"stack": "show one stack with its knobs and profiles", "json_": "for machines"})
+def stacks(_c: Context, stack: str | None = None, *, json_: bool = False) -> None:
+    """List the stacks that can be served."""
+    with friendly():
+        from blackstack.verbs import knowing
+
+        knowing.stacks(stack=stack, as_json=json_)
+
+
+@task(help={**RUN, "json_": "for machines"}, iterable=["set_"])
+def plan(
+    _c: Context,
+    stack: str | None = None,
+    runtime: str = "auto",
+    profile: str | None = None,
+    set_: Sequence[str] | None = None,
+    python: str | None = None,
+    *,
+    json_: bool = False,
+) -> None:
+    """Say what `up` would do, and do nothing."""
+    with friendly():
+        from blackstack.verbs import knowing
+
+        knowing.show_plan(stack, _wishes(runtime, profile, set_, python), as_json=json_)
+
+
+@task(help={**HOW, "no_cache": "build every layer anew"}, iterable=["set_"])
+def build(
+    _c: Context,
+    stack: str | None = None,
+    runtime: str = "auto",
+    profile: str | None = None,
+    set_: Sequence[str] | None = None,
+    *,
+    no_cache: bool = False,
+) -> None:
+    """Build the image of a stack; without Docker, its environment."""
+    with friendly():
+        from blackstack.verbs import running
+
+        running.build(stack, _wishes(runtime, profile, set_), no_cache=no_cache)
+
+
+@task(
+    help={**RUN, "timeout": "seconds until it must have answered (default: the stack's own)"},
+    iterable=["set_"],
+)
+def up(
+    _c: Context,
+    stack: str | None = None,
+    runtime: str = "auto",
+    profile: str | None = None,
+    set_: Sequence[str] | None = None,
+    python: str | None = None,
+    timeout: str | None = None,
+) -> None:
+    """Start a stack and wait until it has answered a real prompt."""
+    with friendly():
+        from blackstack.verbs import running
+
+        running.up(stack, _wishes(runtime, profile, set_, python), timeout=_number("timeout", timeout))
+
+
+@task(help={**STACK, "json_": "for machines"})
+def status(_c: Context, stack: str | None = None, *, json_: bool = False) -> None:
+    """Say which stacks are up, and whether they answer."""
+    with friendly():
+        from blackstack.verbs import watching
+
+        watching.status(stack=stack, as_json=json_)
+
+
+@task(help={**STACK, "follow": "go on as lines come, until Ctrl-C", "lines": "how many of the last lines"})
+def logs(_c: Context, stack: str | None = None, *, follow: bool = False, lines: int = 100) -> None:
+    """Print the server's log, also after its end."""
+    with friendly():
+        from blackstack.verbs import watching
+
+        watching.logs(stack, follow=follow, lines=lines)
+
+
+@task(
+    help={
+        **STACK,
+        "url": "measure this server instead of a stack",
+        "model": "the model's name there (default: the only one it serves)",
+        "concurrency": "requests in flight; several, as 1,8,32, are measured one after the other",
+        "requests": "how many are measured at each concurrency",
+        "output_tokens": "tokens that each request asks for",
+        "endpoint": "completions or chat",
+        "repeats": "how often the whole is measured",
+        "warmup": "requests before, which are not counted",
+        "seed": "the same seed gives the same prompts",
+        "json_": "print the record, and nothing else, on standard output",
+        "out": "the file to write (default: a new one in results/)",
+    }
+)
+def bench(
+    _c: Context,
+    stack: str | None = None,
+    url: str | None = None,
+    model: str | None = None,
+    concurrency: str = "1,4",
+    requests: int = 12,
+    output_tokens: int = 64,
+    endpoint: str = "completions",
+    repeats: int = 1,
+    warmup: int = 2,
+    seed: int = 0,
+    out: str | None = None,
+    *,
+    json_: bool = False,
+) -> None:
+    """Measure a server: time to first token, gaps between tokens, tokens per second."""
+    with friendly():
+        from blackstack.bench import Workload
+
+        from blackstack.verbs import measuring
+
+        workload = Workload(
+            concurrency=_whole_numbers("concurrency", concurrency),
+            requests=requests,
+            output_tokens=output_tokens,
+            endpoint=endpoint,
+            repeats=repeats,
+            warmup=warmup,
+            seed=seed,
+        )
+        measuring.bench(measuring.Order(stack=stack, url=url, model=model, out=out, as_json=json_), workload)
+
+
+@task(help=STACK)
+def down(_c: Context, stack: str | None = None) -> None:
+    """Stop a stack; its image or environment stays."""
+    with friendly():
+        from blackstack.verbs import running
+
+        running.down(stack)
+
+
+def _wishes(runtime: str, profile: str | None, set_: Sequence[str] | None, python: str | None = None) -> Wishes:
+    from blackstack.plan import Wishes
+
+    return Wishes(runtime=runtime, profile=profile, overrides=tuple(set_ or ()), python=python)
+
+
+def _number(flag: str, text: str | None) -> float | None:
+    from blackstack.errors import UsageError
+
+    try:
+        number = None if text is None else float(text)
+    except ValueError:
+        number = -1.0
+    if number is not None and not 0 < number < float("inf"):
+        raise UsageError(f"--{flag} takes a number above 0, not {text!r}")
+    return number
+
+
+def _whole_numbers(flag: str, text: str) -> tuple[int, ...]:
+    from blackstack.errors import UsageError
+
+    words = text.split(",")
+    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+        raise UsageError(f"--{flag} takes whole numbers above 0, such as 1,8,32, not {text!r}")
+    return tuple(int(word) for word in words)
+
+
+namespace = Collection(stacks, plan, build, up, status, logs, bench, down)

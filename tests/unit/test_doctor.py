@@ -1,0 +1,65 @@
+"""What is certain to fail is said before anything starts."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from blackstack import catalog, doctor, plan
+from blackstack.errors import BlockedError
+from blackstack.host import Host
+from blackstack.plan import Wishes
+
+
+def made_for(repository: Path, host: Host, *overrides: str) -> plan.Plan:
+    """Plan the toy as a process."""
+    return plan.make(
+        catalog.load(repository, "toy"), host, Wishes(runtime="process", overrides=overrides), shell_env={}
+    )
+
+
+def test_a_port_that_is_taken_blocks_and_the_next_free_one_is_offered(repository: Path, host: Host) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        with pytest.raises(BlockedError, match=f"port {port} is taken by") as caught:
+            doctor.refuse_if_blocked(made_for(repository, host, f"PORT={port}"), host)
+
+        assert "--set PORT=" in str(caught.value)
+        assert doctor.next_free("127.0.0.1", port) != port
+
+
+def test_an_address_of_another_machine_cannot_be_listened_on(
+    repository: Path, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = replace(made_for(repository, host))
+    monkeypatch.setattr(plan.Plan, "bind", "192.0.2.1")  # TEST-NET-1: nobody's
+
+    finding = doctor.check_port(made, host)
+
+    assert finding
+    assert finding.code == "address-unusable"
+
+
+def test_too_little_disk_blocks(repository: Path, host: Host) -> None:
+    poor = replace(host, disk_free_bytes=1 << 20)
+
+    with pytest.raises(BlockedError, match=r"too little disk: toy needs 0\.1 GiB"):
+        doctor.refuse_if_blocked(made_for(repository, poor), poor)
+
+
+def test_too_little_memory_is_a_warning(repository: Path, host: Host) -> None:
+    poor = replace(host, memory_bytes=1 << 20)
+
+    assert [finding.code for finding in doctor.refuse_if_blocked(made_for(repository, poor), poor)] == ["memory"]
+
+
+def test_a_machine_that_has_what_it_takes_gets_no_finding(repository: Path, host: Host) -> None:
+    free = doctor.next_free("127.0.0.1", 20000)
+
+    assert list(doctor.findings(made_for(repository, host, f"PORT={free}"), host)) == []

@@ -1,0 +1,149 @@
+"""The plan is the dry run: what would be done stands in it, and nothing has been done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from blackstack import catalog, plan
+from blackstack.errors import BlockedError, UsageError
+from blackstack.host import Engine, Host
+from blackstack.plan import Plan, Wishes
+
+
+def make(repository: Path, host: Host, shell_env: dict[str, str] | None = None, **wishes: object) -> Plan:
+    """Plan the toy."""
+    return plan.make(
+        catalog.load(repository, "toy"),
+        host,
+        Wishes(**wishes),  # type: ignore[arg-type]
+        shell_env=shell_env or {},
+    )
+
+
+def test_without_docker_the_stack_runs_as_a_process(repository: Path, host: Host) -> None:
+    made = make(repository, replace(host, no_engine=BlockedError("no", why="there is no socket")))
+
+    assert (made.runtime, made.runtime_why) == ("process", "there is no socket")
+    assert [step.kind for step in made.steps] == ["environment", "install", "start"]
+    assert made.steps[-1].argv == (
+        made.python,
+        f"{repository}/dockerfiles/toy/serve.py",
+        *("--host", "127.0.0.1", "--port", "8080"),
+        *("--mode", "sane", "--slots", "4", "--model", "toy-model"),
+    )
+    assert made.url == "http://127.0.0.1:8080"
+
+
+def test_an_engine_that_answers_is_taken(repository: Path, host: Host, engine: Engine) -> None:
+    made = make(repository, replace(host, engine=engine))
+
+    assert made.runtime == "docker"
+    assert made.steps[-1].argv == (
+        *("docker", "compose", "--file", "compose/toy.yaml", "--project-name", "toy"),
+        *("up", "--detach", "--no-build", "--pull", "never"),
+    )
+
+
+def test_an_image_that_is_not_here_is_built_first(repository: Path, host: Host, engine: Engine) -> None:
+    made = make(repository, replace(host, engine=engine))
+    assert [step.kind for step in made.steps] == ["build", "start"]
+
+    made = make(repository, replace(host, engine=replace(engine, images=frozenset({"toy:1"}))))
+    assert [step.kind for step in made.steps] == ["start"]
+
+
+def test_an_image_that_is_not_built_here_is_pulled_first(repository: Path, host: Host, engine: Engine) -> None:
+    compose = repository / "compose/toy.yaml"
+    compose.write_text(
+        compose.read_text()
+        .replace("  build: {dockerfile: dockerfiles/toy/Dockerfile, args: [BASE_IMAGE]}\n", "")
+        .replace("    BASE_IMAGE: {type: text, about: what it is built on}\n", "")
+    )
+    (repository / "env/toy.env").write_text("")
+
+    made = make(repository, replace(host, engine=engine))
+
+    assert made.steps[0].argv == ("docker", "pull", "toy:1")
+
+
+def test_a_step_shows_only_what_a_person_would_have_to_type(repository: Path, host: Host, engine: Engine) -> None:
+    made = make(repository, replace(host, engine=engine), overrides=("SLOTS=8",))
+
+    assert made.steps[-1].typed.startswith("SLOTS=8 docker compose --file compose/toy.yaml")
+
+
+def test_a_profile_overrules_the_shell_also_inside_compose(repository: Path, host: Host, engine: Engine) -> None:
+    made = make(repository, replace(host, engine=engine), {"SLOTS": "2"}, profile="wide")
+
+    assert made.steps[-1].env["SLOTS"] == "16"
+
+
+@pytest.mark.parametrize("runtime", ["docker", "process"])
+def test_a_secret_reaches_the_server_and_is_shown_nowhere(
+    repository: Path, host: Host, engine: Engine, runtime: str
+) -> None:
+    made = make(repository, replace(host, engine=engine), {"API_KEY": "hush-hush"}, runtime=runtime)
+
+    assert "hush-hush" in made.steps[-1].env.values()
+    assert "hush-hush" not in repr(made)
+    assert "hush-hush" not in str(made.asked_for())
+    assert not any("hush-hush" in word for step in made.steps for word in (*step.argv, step.typed))
+
+
+def test_other_machines_are_let_in_only_with_a_key(repository: Path, host: Host) -> None:
+    with pytest.raises(UsageError, match="there is no API_KEY"):
+        make(repository, host, overrides=("BIND_ADDRESS=0.0.0.0",))
+
+    made = make(repository, host, {"API_KEY": "k"}, overrides=("BIND_ADDRESS=0.0.0.0",))
+    assert made.url == "http://127.0.0.1:8080"
+
+
+def test_docker_without_an_engine_says_why(repository: Path, host: Host) -> None:
+    with pytest.raises(BlockedError, match="no Docker engine"):
+        make(repository, replace(host, no_engine=BlockedError("no Docker engine answers")), runtime="docker")
+
+
+def test_an_unknown_runtime_gets_the_nearest_name(repository: Path, host: Host) -> None:
+    with pytest.raises(UsageError, match="did you mean 'docker'"):
+        make(repository, host, runtime="doker")
+
+
+def test_an_interpreter_of_ones_own_needs_no_environment(repository: Path, host: Host) -> None:
+    made = make(repository, host, python="/opt/engine/bin/python")
+
+    assert [step.kind for step in made.steps] == ["start"]
+    assert made.steps[0].argv[0] == "/opt/engine/bin/python"
+
+
+def test_the_environment_is_another_one_when_its_requirements_change(repository: Path) -> None:
+    before = plan.environment_folder(catalog.load(repository, "toy"))
+    (repository / "dockerfiles/toy/requirements.txt").write_text("something==1.0\n")
+
+    assert plan.environment_folder(catalog.load(repository, "toy")) != before
+
+
+def test_what_the_network_needs_goes_into_a_build_as_secrets(
+    repository: Path, host: Host, engine: Engine, tmp_path: Path
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("certificates")
+    shell_env = {
+        "SSL_CERT_FILE": str(bundle),
+        "PIP_INDEX_URL": "https://user:hush@mirror.example/simple",
+        "https_proxy": "http://proxy.example:3128",
+        "PIP_FIND_LINKS": str(tmp_path),
+    }
+
+    step = make(repository, replace(host, engine=engine), shell_env).steps_of("build")[0]
+
+    assert f"id=ca,src={bundle}" in step.argv
+    assert f"wheels={tmp_path}" in step.argv
+    assert "hush" not in step.typed
+    assert step.env["BLACKSTACK_BUILD_ENV"].splitlines() == [
+        "PIP_INDEX_URL=https://user:hush@mirror.example/simple",
+        "HTTPS_PROXY=http://proxy.example:3128",
+    ]
+    assert "BASE_IMAGE=python:3.12-slim" in step.argv
