@@ -157,7 +157,6 @@ def bench(
     """Measure a server: time to first token, gaps between tokens, tokens per second."""
     with friendly():
         from blackstack.bench import Workload
-
         from blackstack.verbs import measuring
 
         workload = Workload(

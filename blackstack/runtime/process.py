@@ -241,9 +241,15 @@ _CAUSES = (
 )
 
 
+_FULL_BYTES = 16 << 20  # with less left, whatever failed failed for that: ensurepip for one does not say so
+
+
 def _explained(done: shell.Done, plan: Plan) -> BlackstackError:
+    lines = done.out.splitlines()
+    if plan.environment and (free := shutil.disk_usage(plan.environment.parent).free) < _FULL_BYTES:
+        lines.append(f"No space left on device: {free >> 20} MiB are free in {plan.environment.parent}")
     for signs, cause, fix in _CAUSES:
-        line = next((line for line in done.out.splitlines() for sign in signs if sign in line), None)
+        line = next((line for line in lines for sign in signs if sign in line), None)
         if line:
             return BlockedError(
                 f"the environment of {plan.stack.name} could not be made: {cause}",
