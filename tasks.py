@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from invoke.collection import Collection
 from invoke.context import Context
@@ -16,6 +16,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 if TYPE_CHECKING:
+    from blackstack.bench.workload import Endpoint
     from blackstack.plan import Wishes
 
 STACK = {"stack": "a name from `inv stacks` (default: the one that is up, or $STACK, or llamacpp-cpu)"}
@@ -163,7 +164,7 @@ def bench(
             concurrency=_whole_numbers("concurrency", concurrency),
             requests=requests,
             output_tokens=output_tokens,
-            endpoint=endpoint,
+            endpoint=cast("Endpoint", endpoint),  # refused by Workload when it is none
             repeats=repeats,
             warmup=warmup,
             seed=seed,

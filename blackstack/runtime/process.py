@@ -188,7 +188,6 @@ def _running(stack: str, note: dict[str, Any], now: Any, *, code: int | None = N
         identity=f"process {note.get('pid')}",
         exit_code=code,
         started_at=str(note.get("started_at", "")),
-        found_inside={"python": note.get("python")},
     )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,12 @@ def bench(order: Order, workload: Workload) -> None:
         try:
             measured = measure(target, workload, progress=progress.line)
             progress.stage("look inside")
+            told = measured.as_dict()
             result = results.Result(
-                asked_for={**_asked_for(found, target), "workload": asdict(workload)},
-                found_inside=_found_inside(found, target),
-                ran_on=_ran_on(host.look(ROOT)),
-                measured=measured.as_dict(),
+                asked_for={**_asked_for(found, measured.target), "workload": workload.as_dict()},
+                found_inside={**told["found"], **_found_inside(found, target)},
+                ran_on={**told["ran_on"], **_ran_on(host.look(ROOT))},
+                measured={key: told[key] for key in ("tool", "runs", "repeats")},
             )
         except KeyboardInterrupt:
             still = f"; {found.stack.name} is still up" if found else ""

@@ -13,7 +13,7 @@ from .conftest import REPOSITORY
 # Each room may import what stands before it; rooms on one line may not import each other.
 FLOORS = (
     ("errors", "finding"),
-    ("interrupt", "shell", "progress", "engines", "results"),
+    ("interrupt", "shell", "progress", "engines", "results", "bench"),
     ("catalog", "host", "console"),
     ("plan",),
     ("doctor", "runtime"),

@@ -1,0 +1,103 @@
+"""``python -m blackstack.bench``: the client by itself, for any server."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from blackstack.bench.measure import measure
+from blackstack.bench.prompts import SETS
+from blackstack.bench.table import render
+from blackstack.bench.target import EXAMPLE, Target
+from blackstack.bench.workload import ARRIVALS, PATHS, Workload
+from blackstack.errors import BlackstackError, InterruptedRunError
+
+FAILED = 1  # requests failed: the numbers are of those that did not
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, and return the exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        workload = workload_of(arguments)
+        target = Target(url=arguments.url, model=arguments.model, api_key=os.environ.get("API_KEY"))
+        result = measure(target, workload, progress=_say).as_dict()
+    except KeyboardInterrupt:
+        _say("stopped; nothing is left running")
+        return InterruptedRunError.exit_code
+    except BlackstackError as error:
+        _say(str(error))
+        return error.exit_code
+    text = json.dumps(result, ensure_ascii=False, indent=1, allow_nan=False)
+    if arguments.out:
+        arguments.out.write_text(text + "\n", encoding="utf-8")
+        _say(f"written to {arguments.out}")
+    print(text if arguments.json else render(result))  # noqa: T201 - the result is the output
+    return FAILED if any(run["ok"] < run["requests"] for run in result["runs"]) else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    sets = "; ".join(f"{name}: {kind.about}" for name, kind in SETS.items())
+    it = argparse.ArgumentParser(
+        prog="python -m blackstack.bench",
+        description="Measure an OpenAI-compatible server. The key comes from the environment: API_KEY.",
+    )
+    it.add_argument("--url", default=EXAMPLE, help="the server's root (default: %(default)s)")
+    it.add_argument("--model", help="the model's name; not needed where one is served")
+    it.add_argument("--endpoint", choices=tuple(PATHS), default="completions")
+    it.add_argument(
+        "--concurrency", type=numbers, default=(1,), help="requests in flight, such as 1,64: a run for each"
+    )
+    it.add_argument("--requests", type=int, default=24, help="requests a run (default: %(default)s)")
+    it.add_argument("--input-tokens", type=int, help="exact length of each prompt")
+    it.add_argument("--output-tokens", type=int, help="length of each answer (default: the prompt set's)")
+    it.add_argument("--prompts", default="chat", help=sets)
+    it.add_argument("--warmup", type=int, default=2, help="requests before each run that do not count")
+    it.add_argument("--repeats", type=int, default=1, help="how often each run is made")
+    it.add_argument("--rate", type=float, help="requests a second, whatever the server does (open loop)")
+    it.add_argument("--arrival", choices=ARRIVALS, default="constant")
+    it.add_argument("--seed", type=int, default=0)
+    it.add_argument(
+        "--timeout", type=float, default=120.0, help="seconds for one request (default: %(default)s)"
+    )
+    it.add_argument(
+        "--json", action="store_true", help="print the result as JSON, and nothing else, on stdout"
+    )
+    it.add_argument("--out", type=Path, help="write the result as JSON to this file")
+    return it
+
+
+def workload_of(arguments: argparse.Namespace) -> Workload:
+    """Return the workload that the command line describes."""
+    return Workload(
+        concurrency=arguments.concurrency,
+        requests=arguments.requests,
+        input_tokens=arguments.input_tokens,
+        output_tokens=arguments.output_tokens,
+        prompts=arguments.prompts,
+        endpoint=arguments.endpoint,
+        warmup=arguments.warmup,
+        repeats=arguments.repeats,
+        rate=arguments.rate,
+        arrival=arguments.arrival,
+        seed=arguments.seed,
+        timeout_s=arguments.timeout,
+    )
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """Read a list such as ``1,64``."""
+    return tuple(int(part) for part in text.split(","))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - what is for people goes to stderr
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""Is this text an answer, or the noise of a broken kernel?
+
+A wrong attention backend or a bad quantisation shows as one token for ever: «!!!!!!!!». It is fast, and it is wrong,
+so it must not count as speed. The detector is narrow on purpose: a small model that repeats a *sentence* is poor but
+works, and is no failure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+FEWEST = 16  # characters, or events: below that, nothing can be said
+SHARE = 0.9  # of the characters
+
+
+def degenerate(text: str, events: int) -> str:
+    """Return why a text is degenerate, or an empty string.
+
+    Args:
+        text: the whole answer.
+        events: in how many pieces it came.
+    """
+    dense = "".join(text.split())
+    if not dense:
+        return f"{events} events of nothing but white space" if events >= FEWEST else ""
+    if len(dense) < FEWEST:
+        return ""
+    character, count = Counter(dense).most_common(1)[0]
+    if count >= SHARE * len(dense):
+        return f"{character!r} is {count} of {len(dense)} characters"
+    if len(dense) >= 2 * FEWEST and (unit := period(dense)):
+        return f"{unit!r} repeated {len(dense) // len(unit)} times"
+    return ""
+
+
+def period(text: str, longest: int = FEWEST // 2) -> str:
+    """Return the shortest unit of which the whole text is a repetition, the last one perhaps cut; or an empty string."""
+    for size in range(1, longest + 1):
+        if text[size:] == text[:-size]:
+            return text[:size]
+    return ""

@@ -1,0 +1,60 @@
+"""``measure``: from a target and a workload to a measurement, on an event loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from blackstack.bench.measurement import Measurement
+from blackstack.bench.probe import resolve
+from blackstack.bench.run import Run, run_once
+from blackstack.bench.stream import Dialer
+from blackstack.bench.target import Target
+from blackstack.bench.workload import Workload
+
+
+def measure(
+    target: Target, workload: Workload, *, progress: Callable[[str], None] | None = None
+) -> Measurement:
+    """Put a load on a server and measure it.
+
+    Ctrl-C gives up what is in flight, closes every connection and raises KeyboardInterrupt.
+
+    Args:
+        progress: is told a line now and then.
+
+    Raises:
+        BlockedError: nobody listens there.
+        UsageError: it is no OpenAI-compatible server, the key is wrong, or the model is unknown.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_measure(target, workload, progress or _silent))
+
+
+async def _measure(target: Target, workload: Workload, progress: Callable[[str], None]) -> Measurement:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    target, models = await resolve(target, Dialer(target.address))
+    runs: list[Run] = []
+    for repeat in range(workload.repeats):
+        for concurrency in workload.concurrency:
+            of = f", repeat {repeat + 1} of {workload.repeats}" if workload.repeats > 1 else ""
+            progress(f"concurrency {concurrency}: {workload.requests} requests{of}")
+            runs.append(await run_once(target, workload, concurrency=concurrency, repeat=repeat))
+    found: dict[str, Any] = {"models": models}
+    return Measurement(target=target, workload=workload, found=found, runs=tuple(runs), started_at=started)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop, which takes half the time for each packet; asyncio's own loop where it does not exist."""
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415 - not on Windows
+
+    return uvloop.new_event_loop
+
+
+def _silent(_: str) -> None:
+    pass

@@ -1,0 +1,72 @@
+r"""The fast path through a stream: an event with the shape of the last one needs no second parse.
+
+An engine repeats itself. From event to event only one JSON string changes::
+
+    data: {"id":"cmpl-7","choices":[{"index":0,"text":" moon","finish_reason":null}]}
+    └──────────────── prefix ───────────────────────┘     └──────── suffix ────────┘
+
+Once one event has been parsed and its text found in the bytes, any event that has the same prefix and suffix, and
+between them no quote, is the same JSON with another string. That is proof, not a guess, and it costs a comparison of
+bytes. Everything else (a quote in the text, the usage, the end) is parsed as JSON, and a new shape is learned.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from blackstack.bench.sse import TEXT_KEYS
+
+OPENING = re.compile(rb'"(?:' + "|".join(TEXT_KEYS).encode() + rb')": ?"')
+CLOSING = re.compile(rb'(?:[^"\\]|\\.)*')
+
+
+class Shape:
+    """The bytes before and after the text of an event."""
+
+    __slots__ = ("_glue", "_prefix", "_skip", "_suffix", "_trim")
+
+    def __init__(self, prefix: bytes, suffix: bytes) -> None:
+        self._prefix = prefix
+        self._suffix = suffix
+        self._glue = suffix + b"\n\n" + prefix
+        self._skip = len(prefix)
+        self._trim = -len(suffix)
+
+    @classmethod
+    def learn(cls, event: bytes, text: str) -> Shape | None:
+        """Find a parsed event's text in its bytes; return None unless it is there exactly once, under a known key."""
+        opening = list(OPENING.finditer(event))
+        if len(opening) != 1 or not text:
+            return None
+        start = opening[0].end()
+        closing = CLOSING.match(event, start)
+        if closing is None or unescape(closing.group()) != text:
+            return None
+        return cls(event[:start], event[closing.end() :])
+
+    def texts(self, block: bytes) -> list[bytes] | None:
+        """Return the escaped texts of a block of events, or None if one of them has another shape.
+
+        Args:
+            block: events, joined by empty lines, without the last empty line.
+        """
+        if not (block.startswith(self._prefix) and block.endswith(self._suffix)):
+            return None
+        texts = block[self._skip : self._trim].split(self._glue)
+        if len(block) < self._skip - self._trim:  # prefix and suffix overlap
+            return None
+        joined = b"\n".join(texts)
+        if b'"' in joined or b"\\\n" in joined or joined.endswith(b"\\"):
+            return None  # a quote, or a backslash that would escape the closing one
+        if joined.count(b"\n") != len(texts) - 1:
+            return None
+        return texts
+
+
+def unescape(text: bytes) -> str:
+    """Return what a JSON string means, given without its quotes; what cannot be decoded is shown as such."""
+    try:
+        return str(json.loads(b'"' + text + b'"', strict=False))
+    except ValueError:
+        return text.decode(errors="replace")

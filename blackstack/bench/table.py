@@ -1,0 +1,56 @@
+"""A measurement as a table for people; plain text, so that it can be pasted anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+MEASURES = (
+    ("TTFT", "ttft_ms"),
+    ("inter-token gap", "gap_ms"),
+    ("TPOT", "tpot_ms"),
+    ("end to end", "e2e_ms"),
+)
+HEADS = ("mean", "ci95", "p50", "p90", "p99", "max")
+
+
+def render(result: Mapping[str, Any]) -> str:
+    """Return the text of a result (``Measurement.as_dict()``)."""
+    asked = result["asked_for"]
+    lines = [f"{asked['model']} at {asked['url']}", ""]
+    for run in result["runs"]:
+        lines += [*_run(run), ""]
+    lines.append(
+        "Times in ms. Warm-up and failed requests are in no number. gap: between events; TPOT: per request."
+    )
+    return "\n".join(lines)
+
+
+def _run(run: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"concurrency {run['concurrency']}: {run['ok']} of {run['requests']} good, "
+        f"{run['output_tokens_per_s']:.1f} output tokens/s in {run['duration_s']:.2f} s "
+        f"({run['warmup_excluded']} warm-up requests before)",
+        f"  {'':<16}" + "".join(f"{head:>{18 if head == 'ci95' else 10}}" for head in HEADS),
+    ]
+    for title, key in MEASURES:
+        numbers = run[key]
+        if numbers["n"]:
+            lines.append(f"  {title:<16}" + "".join(_cell(numbers, head) for head in HEADS))
+    if few := run["ttft_ms"].get("too_few"):
+        lines.append(f"  too few samples for {', '.join(few)}: take them as hints")
+    failed = {kind: count for kind, count in run["failures"].items() if count}
+    for kind, count in failed.items():
+        said = "; ".join(run["failure_examples"].get(kind, ()))
+        lines.append(f"  failed: {count} {kind} ({said})" if said else f"  failed: {count} {kind}")
+    if run["tokens_counted_by"] != "server":
+        lines.append("  the server sent no usage: one token is counted for each event")
+    lines += [f"  CLIENT-BOUND, no baseline: {reason}" for reason in run["client"]["bound_reasons"]]
+    return lines
+
+
+def _cell(numbers: Mapping[str, Any], head: str) -> str:
+    value = numbers[head]
+    if head == "ci95":
+        return f"{f'{value[0]:.2f}–{value[1]:.2f}' if value else '–':>18}"
+    return f"{value:>10.2f}"

@@ -1,0 +1,151 @@
+"""Adds replies up to a run's numbers, one at a time, so that no reply has to be kept."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from operator import sub
+from typing import Any
+
+from blackstack.bench.failures import CLASSES
+from blackstack.bench.reading import Reply
+from blackstack.bench.stats import Distribution, ratio_interval
+
+EXAMPLES = 3  # messages kept of each class of failure
+COLUMNS = ("scheduled_us", "sent_us", "ttft_us", "e2e_us", "tokens")
+
+
+class Tally:
+    """The sums and distributions of one run. Two of them merge into what one would have been.
+
+    Failed requests are counted by class and touch nothing else.
+    """
+
+    def __init__(self) -> None:
+        self.ttft = Distribution()
+        self.gap = Distribution()
+        self.tpot = Distribution()
+        self.e2e = Distribution()
+        self.queue = Distribution()
+        self.failures: Counter[str] = Counter()
+        self.examples: dict[str, list[str]] = {}
+        self.output_tokens = 0
+        self.input_tokens = 0
+        self.cached_tokens = 0
+        self.events = 0
+        self.uncounted = 0  # replies without the server's own token count
+        self.short = 0  # good replies with fewer tokens than were asked for
+        self.first_sent_us = 0
+        self.last_end_us = 0
+        self.gap_sums: list[int] = []  # one a request: the span from its first event to its last
+        self.gap_counts: list[int] = []
+        self.columns = {name: array("q") for name in COLUMNS}  # one row a good request
+
+    @property
+    def good(self) -> int:
+        """Return the number of requests that succeeded."""
+        return len(self.ttft)
+
+    @property
+    def requests(self) -> int:
+        """Return the number of requests that ended, well or not."""
+        return self.good + self.failures.total()
+
+    def add(self, reply: Reply) -> None:
+        """Add one reply."""
+        if not self.first_sent_us or reply.sent_us < self.first_sent_us:
+            self.first_sent_us = reply.sent_us
+        self.last_end_us = max(self.last_end_us, reply.end_us)
+        if reply.failure is not None:
+            self.failures[reply.failure.kind] += 1
+            examples = self.examples.setdefault(reply.failure.kind, [])
+            if len(examples) < EXAMPLES and reply.failure.detail not in examples:
+                examples.append(reply.failure.detail)
+            return
+        stamps = reply.stamps
+        first, last = stamps[0], stamps[-1]
+        ttft, e2e = first - reply.scheduled_us, last - reply.scheduled_us
+        self.ttft.add((ttft,))
+        self.e2e.add((e2e,))
+        self.queue.add((reply.sent_us - reply.scheduled_us,))
+        if len(stamps) > 1:
+            self.gap.add(map(sub, stamps[1:], stamps))
+            self.gap_sums.append(last - first)
+            self.gap_counts.append(len(stamps) - 1)
+            self.tpot.add((round(time_per_output_token(last - first, len(stamps), reply.tokens)),))
+        self.output_tokens += reply.tokens
+        self.input_tokens += reply.input_tokens
+        self.cached_tokens += reply.cached_tokens
+        self.events += len(stamps)
+        self.uncounted += not reply.counted
+        self.short += reply.tokens < reply.asked_tokens
+        for name, value in zip(
+            COLUMNS, (reply.scheduled_us, reply.sent_us, ttft, e2e, reply.tokens), strict=True
+        ):
+            self.columns[name].append(value)
+
+    def merge(self, other: Tally) -> None:
+        """Add all that another process has seen; exact, because every part is a sum or a count."""
+        for mine, theirs in zip(self.distributions().values(), other.distributions().values(), strict=True):
+            mine.merge(theirs)
+        self.failures.update(other.failures)
+        for kind, said in other.examples.items():
+            known = self.examples.setdefault(kind, [])
+            known += [line for line in said if line not in known][: EXAMPLES - len(known)]
+        for name in ("output_tokens", "input_tokens", "cached_tokens", "events", "uncounted", "short"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        firsts = [us for us in (self.first_sent_us, other.first_sent_us) if us]
+        self.first_sent_us = min(firsts, default=0)
+        self.last_end_us = max(self.last_end_us, other.last_end_us)
+        self.gap_sums += other.gap_sums
+        self.gap_counts += other.gap_counts
+        for name, column in other.columns.items():
+            self.columns[name].extend(column)
+
+    def distributions(self) -> dict[str, Distribution]:
+        """Return the distributions under the names that the result gives them."""
+        return {
+            "ttft_ms": self.ttft,
+            "gap_ms": self.gap,
+            "tpot_ms": self.tpot,
+            "e2e_ms": self.e2e,
+            "queue_ms": self.queue,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers, ready for JSON."""
+        seconds = (self.last_end_us - self.first_sent_us) / 1e6
+        rate = 1 / seconds if seconds > 0 else 0.0
+        told: dict[str, Any] = {
+            "requests": self.requests,
+            "ok": self.good,
+            "duration_s": round(seconds, 6),
+            "requests_per_s": round(self.good * rate, 3),
+            "output_tokens": self.output_tokens,
+            "input_tokens": self.input_tokens,
+            "cached_tokens": self.cached_tokens,
+            "output_tokens_per_s": round(self.output_tokens * rate, 3),
+            "total_tokens_per_s": round((self.output_tokens + self.input_tokens) * rate, 3),
+            "events": self.events,
+            "tokens_counted_by": "server" if not self.uncounted else "events",
+            "short_replies": self.short,
+        }
+        for name, distribution in self.distributions().items():
+            if name == "gap_ms":
+                interval = ratio_interval(self.gap_sums, self.gap_counts)
+                told[name] = distribution.summary(ci95=interval, independent=False)
+            else:
+                told[name] = distribution.summary()
+        told["failures"] = {kind: self.failures[kind] for kind in CLASSES}
+        told["failure_examples"] = self.examples
+        return told
+
+
+def time_per_output_token(span: int, events: int, tokens: int) -> float:
+    """Return TPOT: the span from first to last event, divided by the tokens that came after the first event.
+
+    Where an event holds several tokens, the first one does so too; as the server does not tell how many, it is taken
+    to hold the mean. Dividing by ``tokens - 1`` instead reads low, by 2 % at 4 tokens in each of 32 events.
+    """
+    later = tokens - tokens / events
+    return span / later if later > 0 else float(span)

@@ -1,0 +1,80 @@
+"""What is asked of the server. Two measurements with the same workload do the same work."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from blackstack.bench.prompts import NAMES
+from blackstack.errors import UsageError, unknown_name
+
+Endpoint = Literal["completions", "chat"]
+PATHS = {"completions": "/v1/completions", "chat": "/v1/chat/completions"}
+ARRIVALS = ("constant", "poisson", "gamma")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """The load.
+
+    Attributes:
+        concurrency: requests in flight, one run for each number.
+        requests: requests in each run, warm-up not counted.
+        output_tokens: tokens asked for with ``max_tokens``; None takes the prompts' own number.
+        input_tokens: exact prompt length; None takes the prompts as they are.
+        prompts: the name of a prompt set.
+        warmup: requests before each run that are in no statistic.
+        repeats: how often each run is made.
+        seed: of prompts, salts and arrivals.
+        timeout_s: for one request, from its sending to its end.
+        ignore_eos: ask the server to go on to ``output_tokens``, so that every run has the same work.
+        salt: begin every prompt differently, so that no prefix cache answers for the model.
+        rate: requests a second of an open loop; None is a closed loop.
+        arrival: how an open loop spaces its requests.
+        temperature: 0 is greedy.
+    """
+
+    concurrency: tuple[int, ...] = (1,)
+    requests: int = 24
+    output_tokens: int | None = 64
+    input_tokens: int | None = None
+    prompts: str = "chat"
+    endpoint: Endpoint = "completions"
+    warmup: int = 2
+    repeats: int = 1
+    seed: int = 0
+    timeout_s: float = 120.0
+    ignore_eos: bool = True
+    salt: bool = True
+    rate: float | None = None
+    arrival: str = "constant"
+    temperature: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.endpoint not in PATHS:
+            raise unknown_name("endpoint", self.endpoint, PATHS, see="--endpoint completions|chat")
+        if self.prompts not in NAMES:
+            raise unknown_name("prompt set", self.prompts, NAMES, see="python -m blackstack.bench --help")
+        if self.arrival not in ARRIVALS:
+            raise unknown_name("arrival", self.arrival, ARRIVALS, see="python -m blackstack.bench --help")
+        for name in ("requests", "output_tokens", "input_tokens", "repeats", "timeout_s", "rate"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise UsageError(f"{name} is {value}; it must be more than nothing")
+        if self.warmup < 0:
+            raise UsageError(f"warmup is {self.warmup}; it cannot be negative")
+        if not self.concurrency or min(self.concurrency) < 1:
+            raise UsageError(
+                f"concurrency is {self.concurrency}; it needs whole numbers from 1",
+                fix="write it like --concurrency 1,64",
+            )
+
+    @property
+    def path(self) -> str:
+        """Return the path that is asked."""
+        return PATHS[self.endpoint]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the workload, ready for JSON."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,303 @@
+"""The server: HTTP/1.1 by hand, because the faults lie below what a framework lets one do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from tests.simulator.answers import events, prompt_of, words
+from tests.simulator.behaviour import Behaviour, Fault
+
+DEATH = 137  # the exit code of a process that the kernel killed
+HTTP_OK, UNAUTHORIZED, MISSING, UNAVAILABLE = 200, 401, 404, 503
+FOREVER_S = 3600.0
+
+
+@dataclass(kw_only=True)
+class Served:
+    """What the server knows about one request. Times are nanoseconds of the monotonic clock.
+
+    Attributes:
+        sent_ns: taken just before each write that carries tokens.
+    """
+
+    number: int
+    path: str
+    body: Mapping[str, Any]
+    read_ns: int
+    fault: Fault | None = None
+    sent_ns: list[int] = field(default_factory=list)
+
+
+class Simulator:
+    """Serves a Behaviour: in a thread of its own as a context manager, or in this one with ``serve``."""
+
+    def __init__(self, behaviour: Behaviour | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.behaviour = behaviour or Behaviour()
+        self.host = host
+        self.port = port
+        self.served: list[Served] = []
+        self.connections = 0
+        self.running = 0
+        self.waiting = 0
+        self.open = 0
+        self.in_process = False
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._slots: asyncio.Semaphore | None = None
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Return where it listens."""
+        return f"http://{self.host}:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.in_process = True
+        self._thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
+        self._thread.start()
+        self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        if self._thread is not None:
+            self._thread.join(10)
+
+    def stop(self) -> None:
+        """Stop listening and drop every connection; may be called from another thread."""
+        if self._loop is not None and self._stop is not None:
+            with contextlib.suppress(RuntimeError):  # it has stopped by itself
+                self._loop.call_soon_threadsafe(self._stop.set)
+
+    async def serve(self) -> None:
+        """Serve until stopped."""
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._slots = asyncio.Semaphore(self.behaviour.slots) if self.behaviour.slots else None
+        server = await asyncio.start_server(self._connected, self.host, self.port, backlog=4096)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        try:
+            await self._stop.wait()
+        finally:
+            server.close()
+            for writer in list(self._writers):
+                writer.transport.abort()
+            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open += 1
+        self._writers.add(writer)
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                while await self._exchange(reader, writer):
+                    pass
+        finally:
+            self.open -= 1
+            self._writers.discard(writer)
+            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; return whether the connection stays open."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        method, path, _ = head.split(" ", 2)
+        fields = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
+        data = await reader.readexactly(int(fields.get("content-length", 0)))
+        read_ns = time.monotonic_ns()
+        key = self.behaviour.api_key
+        if path.startswith("/v1") and key and fields.get("authorization") != f"bearer {key}".lower():
+            return await _plain(writer, UNAUTHORIZED, {"error": {"message": "invalid API key", "code": 401}})
+        if method == "POST" and path in {"/v1/completions", "/v1/chat/completions"}:
+            served = Served(number=0, path=path, body=json.loads(data), read_ns=read_ns)
+            return await self._complete(writer, served)
+        return await self._page(writer, method, path, data)
+
+    async def _page(self, writer: asyncio.StreamWriter, method: str, path: str, data: bytes) -> bool:
+        if path == "/health":
+            return await _plain(writer, HTTP_OK, {"status": "ok"})
+        if path == "/v1/models":
+            models = [
+                {"id": name, "object": "model", "owned_by": "simulator"} for name in self.behaviour.models
+            ]
+            return await _plain(writer, HTTP_OK, {"object": "list", "data": models})
+        if path == "/version":
+            return await _plain(writer, HTTP_OK, {"version": "simulator-1"})
+        if path == "/metrics":
+            return await _plain(writer, HTTP_OK, self._metrics())
+        if path == "/tokenize" and method == "POST" and self.behaviour.tokenizer:
+            tokens = list(range(len(prompt_of(json.loads(data)).split())))
+            return await _plain(writer, HTTP_OK, {"tokens": tokens, "count": len(tokens)})
+        return await _plain(writer, MISSING, {"detail": "Not Found"})
+
+    def _metrics(self) -> str:
+        name = 'model_name="simulated"'
+        return (
+            f"# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{{{name}}} {self.running}\n"
+            f"vllm:num_requests_waiting{{{name}}} {self.waiting}\n"
+            f"vllm:kv_cache_usage_perc{{{name}}} {min(1.0, self.running / 100)}\n"
+            f"vllm:num_preemptions_total{{{name}}} 0\n"
+            f"vllm:prefix_cache_queries_total{{{name}}} {len(self.served) * 10}\n"
+            f"vllm:prefix_cache_hits_total{{{name}}} 0\n"
+            f"vllm:generation_tokens_total{{{name}}} {sum(len(served.sent_ns) for served in self.served)}\n"
+        )
+
+    async def _complete(self, writer: asyncio.StreamWriter, served: Served) -> bool:
+        behaviour = self.behaviour
+        self.served.append(served)
+        served.number = number = len(self.served)
+        served.fault = behaviour.fault_of(number)
+        if number == behaviour.die_at:
+            return self._die()
+        if served.body.get("model") not in behaviour.models:
+            return await _plain(
+                writer, MISSING, {"error": {"message": "The model does not exist.", "code": 404}}
+            )
+        if served.fault == "http_503":
+            return await _plain(writer, UNAVAILABLE, {"error": {"message": "the engine is overloaded"}})
+        if behaviour.hang:
+            await asyncio.sleep(FOREVER_S)
+        self.waiting += 1
+        async with self._slots or contextlib.nullcontext():
+            self.waiting -= 1
+            self.running += 1
+            try:
+                return await self._stream(writer, served)
+            finally:
+                self.running -= 1
+
+    async def _stream(self, writer: asyncio.StreamWriter, served: Served) -> bool:
+        behaviour, fault, body = self.behaviour, served.fault, served.body
+        chat = served.path.endswith("chat/completions")
+        count = int(body.get("max_tokens") or 16)
+        if behaviour.stop_after and not body.get("ignore_eos"):
+            count = min(count, behaviour.stop_after)
+        tokens = [] if fault == "empty" else words(served.number, count, prompt_of(body), fault)
+        if not body.get("stream"):
+            await asyncio.sleep((behaviour.ttft_ms + behaviour.itl_ms * len(tokens)) / 1000)
+            return await _plain(writer, HTTP_OK, _whole(body, tokens, chat=chat))
+        line = Line(writer, behaviour)
+        if not behaviour.late_head:
+            line.head()
+        draw = random.Random(f"{behaviour.seed}/{served.number}")  # noqa: S311 - deterministic
+        due, sent, wait_ms = time.monotonic(), 0, behaviour.ttft_ms
+        for size, event in events(behaviour, body, tokens, chat=chat, number=served.number):
+            if behaviour.comments and (not sent or sent % 5 == 0):
+                line.event(b": keep-alive\n\n")
+            if size:
+                due += (wait_ms + draw.uniform(0, behaviour.jitter_ms)) / 1000
+                wait_ms = behaviour.itl_ms
+                if (sent // behaviour.tokens_per_event) % behaviour.coalesce == 0:
+                    await line.flush()
+                    await asyncio.sleep(max(0.0, due - time.monotonic()))
+                if sent >= len(tokens) // 2 and fault not in {None, "garbage", "empty", "no_done"}:
+                    return await self._break(line, fault)
+                served.sent_ns.append(time.monotonic_ns())
+                sent += size
+            if fault == "no_done" and event == b"data: [DONE]\n\n":
+                continue
+            line.event(event)
+            if behaviour.coalesce == 1:
+                await line.flush()
+        return await line.end()
+
+    async def _break(self, line: Line, fault: Fault | None) -> bool:
+        """Fail in the middle of an answer."""
+        if fault == "stall":
+            await line.flush()
+            await asyncio.sleep(FOREVER_S)
+        elif fault == "sse_error":
+            line.event(
+                b'data: {"error":{"message":"CUDA out of memory","type":"server_error","code":500}}\n\n'
+            )
+            line.event(b"data: [DONE]\n\n")
+            return await line.end()
+        elif fault == "malformed":
+            line.event(b'data: {"choices": [{"text": \n\n')
+            return await line.end()
+        await line.flush()
+        return False
+
+    def _die(self) -> bool:
+        if self.in_process:
+            self.stop()
+            return False
+        os._exit(DEATH)
+
+
+class Line:
+    """Writes a stream of events, split or joined as the behaviour says."""
+
+    def __init__(self, writer: asyncio.StreamWriter, behaviour: Behaviour) -> None:
+        self._writer = writer
+        self._behaviour = behaviour
+        self._buffer = b""
+        self._headed = False
+
+    def head(self) -> None:
+        """Send the head of the answer."""
+        self._headed = True
+        framing = "Connection: close" if self._behaviour.close else "Transfer-Encoding: chunked"
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n{framing}\r\n\r\n"
+        self._writer.write(head.encode())
+
+    def event(self, event: bytes) -> None:
+        """Add one event to what is sent next."""
+        if not self._headed:
+            self.head()
+        if self._behaviour.crlf:
+            event = event.replace(b"\n", b"\r\n")
+        self._buffer += event if self._behaviour.close else b"%x\r\n%b\r\n" % (len(event), event)
+
+    async def flush(self) -> None:
+        """Write what is there; in pieces that arrive apart, where that is wanted."""
+        data, self._buffer = self._buffer, b""
+        size = self._behaviour.split or max(1, len(data))
+        for start in range(0, len(data), size):
+            self._writer.write(data[start : start + size])
+            await self._writer.drain()
+            if self._behaviour.split:
+                await asyncio.sleep(0)
+
+    async def end(self) -> bool:
+        """End the answer; return whether the connection stays open."""
+        if not self._behaviour.close:
+            self._buffer += b"0\r\n\r\n"
+        await self.flush()
+        return not self._behaviour.close
+
+
+def _whole(body: Mapping[str, Any], tokens: list[str], *, chat: bool) -> dict[str, Any]:
+    """Return the answer to a request that did not ask for a stream."""
+    text = "".join(tokens)
+    choice = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+    usage = {"prompt_tokens": len(prompt_of(body).split()), "completion_tokens": len(tokens)}
+    return {
+        "id": "sim",
+        "model": body.get("model"),
+        "choices": [{"index": 0, **choice, "finish_reason": "length"}],
+        "usage": usage,
+    }
+
+
+async def _plain(writer: asyncio.StreamWriter, status: int, body: Mapping[str, Any] | str) -> bool:
+    data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    kind = "text/plain" if isinstance(body, str) else "application/json"
+    head = f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n"
+    writer.write(head.encode() + data)
+    await writer.drain()
+    return True

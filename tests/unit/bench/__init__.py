@@ -1,0 +1,1 @@
+"""The benchmark client against a server whose behaviour is known."""
