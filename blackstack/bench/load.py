@@ -169,7 +169,7 @@ class ClosedLoop:
                 connection = await self._dial()
             except (OSError, TimeoutError) as error:
                 self._refused += 1
-                self._fail(f"{error or type(error).__name__}")
+                self._fail(str(error) or type(error).__name__)
                 await asyncio.sleep(REDIAL_S)
             else:
                 self._refused = 0

@@ -28,9 +28,7 @@ class Packages(unittest.TestCase):
         self.assertEqual(wanted, found)
 
 
-@unittest.skipUnless(
-    stack.IN_IMAGE, "not in an image: a process runs as whoever starts it, from the checkout"
-)
+@unittest.skipUnless(stack.IN_IMAGE, "not in an image: a process runs as whoever starts it, from the checkout")
 class Image(unittest.TestCase):
     def test_the_server_is_not_root(self) -> None:
         self.assertNotEqual(0, os.getuid())

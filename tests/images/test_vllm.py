@@ -32,9 +32,7 @@ class Engine(unittest.TestCase):
     def test_its_operators_and_the_model_library_import_together(self) -> None:
         """A CUDA build of torchvision would break transformers here, and only here."""
         code = "import torch, transformers, vllm, vllm.platforms as p; print(p.current_platform.device_type)"
-        ended = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
-        )
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
 
         self.assertEqual("cpu", ended.stdout.strip().splitlines()[-1], ended.stderr[-2000:])
 
@@ -51,9 +49,7 @@ class Launcher(unittest.TestCase):
         )
 
 
-@unittest.skipUnless(
-    FOLDER.is_dir(), f"no converted model in {stack.MODELS} yet; the server's test converts it"
-)
+@unittest.skipUnless(FOLDER.is_dir(), f"no converted model in {stack.MODELS} yet; the server's test converts it")
 class Model(unittest.TestCase):
     def test_its_weights_load_and_are_bfloat16(self) -> None:
         from safetensors import safe_open  # noqa: PLC0415
