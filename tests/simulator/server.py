@@ -98,7 +98,7 @@ class Simulator:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.sleep(0)  # the transports close their sockets one turn later
+            await asyncio.sleep(0.01)  # the transports close their sockets some turns later
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
