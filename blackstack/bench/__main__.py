@@ -62,12 +62,8 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--rate", type=float, help="requests a second, whatever the server does (open loop)")
     it.add_argument("--arrival", choices=ARRIVALS, default="constant")
     it.add_argument("--seed", type=int, default=0)
-    it.add_argument(
-        "--timeout", type=float, default=120.0, help="seconds for one request (default: %(default)s)"
-    )
-    it.add_argument(
-        "--json", action="store_true", help="print the result as JSON, and nothing else, on stdout"
-    )
+    it.add_argument("--timeout", type=float, default=120.0, help="seconds for one request (default: %(default)s)")
+    it.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else, on stdout")
     it.add_argument("--out", type=Path, help="write the result as JSON to this file")
     return it
 

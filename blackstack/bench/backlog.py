@@ -77,8 +77,7 @@ class Backlog:
     def _read_one(self) -> None:
         item = self._waiting.popleft()
         if isinstance(item, Exchange):
-            reader = self._readers.pop(item, None) or Reader()
-            self._on_reply(reader.finish(item))
+            self._on_reply((self._readers.pop(item, None) or Reader()).finish(item))
             return
         exchange, stamps, packets, size = item
         reader = self._readers.get(exchange)

@@ -20,9 +20,7 @@ TAIL_PACKETS = 16
 TAIL_BYTES = 1024
 
 BODILESS = frozenset({b"204", b"304"})
-HEADER = re.compile(
-    rb"\r\n(transfer-encoding|content-length|connection)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE
-)
+HEADER = re.compile(rb"\r\n(transfer-encoding|content-length|connection)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 Ended = Callable[[bytes], bool]
 

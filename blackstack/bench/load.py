@@ -40,6 +40,11 @@ class Magazine:
         while self.refill():
             pass
 
+    @property
+    def empty(self) -> bool:
+        """Tell whether nothing is left."""
+        return not self._ready and not self.refill()
+
     def take(self) -> Request | None:
         """Return the next request; None when there are no more."""
         if not self._ready:
@@ -150,7 +155,8 @@ class ClosedLoop:
     def _replace(self, connection: Connection) -> None:
         """Open another connection for one that was closed, if there is anything left to send."""
         self._open.discard(connection)
-        if self._empty:
+        if self._empty or self._magazine.empty:
+            self._take()  # nothing; it closes the gauge
             self._finish_if_over()
             return
         self.reconnects += 1
@@ -169,7 +175,7 @@ class ClosedLoop:
                 connection = await self._dial()
             except (OSError, TimeoutError) as error:
                 self._refused += 1
-                self._fail(f"{error or type(error).__name__}")
+                self._fail(str(error) or type(error).__name__)
                 await asyncio.sleep(REDIAL_S)
             else:
                 self._refused = 0

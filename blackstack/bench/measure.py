@@ -16,14 +16,14 @@ from blackstack.bench.target import Target
 from blackstack.bench.workload import Workload
 
 
-def measure(
-    target: Target, workload: Workload, *, progress: Callable[[str], None] | None = None
-) -> Measurement:
+def measure(target: Target, workload: Workload, *, progress: Callable[[str], None] | None = None) -> Measurement:
     """Put a load on a server and measure it.
 
     Ctrl-C gives up what is in flight, closes every connection and raises KeyboardInterrupt.
 
     Args:
+        target: the server and the model.
+        workload: the load.
         progress: is told a line now and then.
 
     Raises:

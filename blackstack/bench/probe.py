@@ -86,9 +86,7 @@ async def resolve(target: Target, dialer: Dialer) -> tuple[Target, list[dict[str
             f"nothing listens at {address.root}", why="connection refused", fix=["inv up", "inv status"]
         ) from None
     except OSError as error:
-        raise BlockedError(
-            f"cannot talk to {address.root}", why=str(error), fix=[ask, "inv status"]
-        ) from None
+        raise BlockedError(f"cannot talk to {address.root}", why=str(error), fix=[ask, "inv status"]) from None
     if page.status in REFUSED:
         raise UsageError(
             f"{address.root} refuses {'this API key' if target.api_key else 'to answer without an API key'}",

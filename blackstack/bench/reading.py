@@ -72,7 +72,7 @@ class Reader:
         self._stamps = array("q")
         self._texts: list[bytes] = []  # JSON-escaped
         self._told = _Told()
-        self._failure: Failure | None = None
+        self._malformed = ""
         self._stream = False
 
     # httptools calls these.
@@ -90,12 +90,12 @@ class Reader:
         """Read some packets, stamped in nanoseconds."""
         body, parse = self._body, self._parser.feed_data
         for stamp, packet in zip(stamps, packets, strict=True):
-            if self._failure is not None:
+            if self._malformed:
                 return
             try:
                 parse(packet)
             except httptools.HttpParserError as error:
-                self._failure = Failure("malformed", f"HTTP: {error}")
+                self._malformed = f"HTTP: {error}"
                 return
             if body:
                 data = body[0] if len(body) == 1 else b"".join(body)
@@ -133,7 +133,7 @@ class Reader:
         try:
             event = read_event(raw)
         except MalformedEventError as error:
-            self._failure = Failure("malformed", str(error))
+            self._malformed = str(error)
             return
         told.done = told.done or event.done
         told.finish = event.finish or told.finish
@@ -174,26 +174,21 @@ class Reader:
 
     def _judge(self, exchange: Exchange, text: str) -> Failure | None:
         """Name the failure that explains the rest, most telling first."""
-        told = self._told
-        if exchange.end == "connect" or (exchange.end == "closed" and not self._status):
-            return Failure("connect", exchange.detail or "closed before the answer began")
-        if exchange.end == "timeout":
-            return Failure("timeout", f"{len(self._stamps)} events had come")
-        if self._status not in {0, OK}:
-            return Failure("http", f"{self._status} {_said(self._rest)}".strip())
-        if told.error is not None:
-            return Failure("sse_error", told.error)
-        if self._failure is not None:
-            return self._failure
-        if not self._stream and self._status:
-            return Failure("malformed", f"not an event stream: {_said(self._rest)}")
-        if not told.done or exchange.end != "complete":
-            return Failure("cut", f"after {len(self._stamps)} events")
-        if not self._stamps:
-            return Failure("empty", f"finish_reason {told.finish}")
-        if reason := degenerate(text, len(self._stamps)):
-            return Failure("garbage", reason)
-        return None
+        told, events = self._told, len(self._stamps)
+        unanswered = exchange.end == "closed" and not self._status
+        garbage = degenerate(text, events)
+        signs: tuple[tuple[object, str, str], ...] = (
+            (exchange.end == "connect" or unanswered, "connect", exchange.detail or "closed before the answer began"),
+            (exchange.end == "timeout", "timeout", f"{events} events had come"),
+            (self._status not in {0, OK}, "http", f"{self._status} {_said(self._rest)}".strip()),
+            (told.error is not None, "sse_error", told.error or ""),
+            (self._malformed, "malformed", self._malformed),
+            (not self._stream, "malformed", f"not an event stream: {_said(self._rest)}"),
+            (not told.done or exchange.end != "complete", "cut", f"after {events} events"),
+            (not events, "empty", f"finish_reason {told.finish}"),
+            (garbage, "garbage", garbage),
+        )
+        return next((Failure(kind, detail) for seen, kind, detail in signs if seen), None)
 
 
 def _count(usage: object, key: str) -> int:

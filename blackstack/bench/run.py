@@ -65,7 +65,7 @@ def requests_of(workload: Workload, target: Target, *, seed: str) -> Iterator[Re
     if workload.ignore_eos:
         common["ignore_eos"] = True
     for prompt in endless(workload.prompts, seed=seed, salt=workload.salt):
-        asked = {"prompt": prompt}
+        asked: dict[str, Any] = {"prompt": prompt}
         if workload.endpoint == "chat":
             asked = {"messages": [{"role": "user", "content": prompt}]}
         yield envelope.post(workload.path, {**common, **asked}, output_tokens=tokens)
@@ -86,17 +86,13 @@ async def run_once(target: Target, workload: Workload, *, concurrency: int, repe
     source = islice(requests_of(workload, target, seed=seed), workload.requests)
     load = ClosedLoopRun(dialer, workload, source, concurrency=min(concurrency, workload.requests))
     await load.go()
-    return Run(
-        concurrency=concurrency, repeat=repeat, tally=load.tally, client=load.report, warmup=workload.warmup
-    )
+    return Run(concurrency=concurrency, repeat=repeat, tally=load.tally, client=load.report, warmup=workload.warmup)
 
 
 class ClosedLoopRun:
     """Wires a loop, its magazine, its backlog and its watch together."""
 
-    def __init__(
-        self, dialer: Dialer, workload: Workload, source: Iterator[Request], *, concurrency: int
-    ) -> None:
+    def __init__(self, dialer: Dialer, workload: Workload, source: Iterator[Request], *, concurrency: int) -> None:
         self.tally = Tally()
         self.report = ClientReport()
         self._magazine = Magazine(source, depth=max(AHEAD, 2 * concurrency))

@@ -49,23 +49,19 @@ DONE = Event(done=True)
 
 def read_event(raw: bytes) -> Event:
     """Understand one event, given without the empty line that ends it; line ends are LF."""
-    data: list[bytes] = []
-    kind = b""
+    fields: dict[bytes, bytes] = {}
     for line in raw.split(b"\n"):
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
-        if name == b"data":
-            data.append(value)
-        elif name == b"event":
-            kind = value
-        elif name == b"error":  # llama.cpp had a field of this name for it
-            return Event(error=_message(value))
-    if not data:
+        fields[name] = fields[name] + b"\n" + value if name in fields else value
+    if b"error" in fields:  # llama.cpp had a field of this name
+        return Event(error=_message(fields[b"error"]))
+    payload = fields.get(b"data")
+    if payload is None:
         return NOTHING
-    payload = b"\n".join(data)
     if payload.strip() == b"[DONE]":
         return DONE
-    if kind == b"error":
+    if fields.get(b"event") == b"error":
         return Event(error=_message(payload))
     try:
         body = json.loads(payload)

@@ -207,9 +207,7 @@ class Dialer:
             sock = await self._socket()
             server_name = self._address.host if self._context else None
             loop = asyncio.get_running_loop()
-            await loop.create_connection(
-                lambda: connection, sock=sock, ssl=self._context, server_hostname=server_name
-            )
+            await loop.create_connection(lambda: connection, sock=sock, ssl=self._context, server_hostname=server_name)
             connection.attach(None if self._context else sock, (clock_ns() - begun) // 1000)
         return connection
 
@@ -222,7 +220,7 @@ class Dialer:
         for family, at in self._resolved:
             sock = socket.socket(family, socket.SOCK_STREAM)
             try:
-                sock.setblocking(False)
+                sock.settimeout(0)  # never block
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 await loop.sock_connect(sock, at)
             except OSError as error:

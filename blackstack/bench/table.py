@@ -20,17 +20,17 @@ def render(result: Mapping[str, Any]) -> str:
     lines = [f"{asked['model']} at {asked['url']}", ""]
     for run in result["runs"]:
         lines += [*_run(run), ""]
-    lines.append(
-        "Times in ms. Warm-up and failed requests are in no number. gap: between events; TPOT: per request."
-    )
+    lines.append("Times in ms. Warm-up and failed requests are in no number. gap: between events; TPOT: per request.")
     return "\n".join(lines)
 
 
 def _run(run: Mapping[str, Any]) -> list[str]:
     lines = [
-        f"concurrency {run['concurrency']}: {run['ok']} of {run['requests']} good, "
-        f"{run['output_tokens_per_s']:.1f} output tokens/s in {run['duration_s']:.2f} s "
-        f"({run['warmup_excluded']} warm-up requests before)",
+        (
+            f"concurrency {run['concurrency']}: {run['ok']} of {run['requests']} good, "
+            f"{run['output_tokens_per_s']:.1f} output tokens/s in {run['duration_s']:.2f} s "
+            f"({run['warmup_excluded']} warm-up requests before)"
+        ),
         f"  {'':<16}" + "".join(f"{head:>{18 if head == 'ci95' else 10}}" for head in HEADS),
     ]
     for title, key in MEASURES:
@@ -52,5 +52,5 @@ def _run(run: Mapping[str, Any]) -> list[str]:
 def _cell(numbers: Mapping[str, Any], head: str) -> str:
     value = numbers[head]
     if head == "ci95":
-        return f"{f'{value[0]:.2f}–{value[1]:.2f}' if value else '–':>18}"
+        return f"{f'{value[0]:.2f}..{value[1]:.2f}' if value else '-':>18}"
     return f"{value:>10.2f}"

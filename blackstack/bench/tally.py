@@ -79,9 +79,7 @@ class Tally:
         self.events += len(stamps)
         self.uncounted += not reply.counted
         self.short += reply.tokens < reply.asked_tokens
-        for name, value in zip(
-            COLUMNS, (reply.scheduled_us, reply.sent_us, ttft, e2e, reply.tokens), strict=True
-        ):
+        for name, value in zip(COLUMNS, (reply.scheduled_us, reply.sent_us, ttft, e2e, reply.tokens), strict=True):
             self.columns[name].append(value)
 
     def merge(self, other: Tally) -> None:

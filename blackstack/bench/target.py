@@ -51,9 +51,7 @@ class Address:
         try:
             port = parts.port
         except ValueError as error:
-            raise UsageError(
-                f"{url!r} is not a URL", why=str(error), fix=f"write it like {EXAMPLE}"
-            ) from None
+            raise UsageError(f"{url!r} is not a URL", why=str(error), fix=f"write it like {EXAMPLE}") from None
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise UsageError(
                 f"{url!r} is not the URL of a server",

@@ -30,7 +30,7 @@ class Gauge:
 
     def up(self, at_ns: int) -> None:
         """Count a request that was sent."""
-        if not self._begun_ns:
+        if not self.peak:
             self._begun_ns = self._last_ns = at_ns
         self._advance(at_ns)
         self.now += 1
@@ -147,9 +147,7 @@ class Watch:
             self._handle.cancel()
         wall = (clock_ns() - self._begun_ns) / 1e9
         cpu = (time.process_time_ns() - self._cpu_ns) / 1e9
-        return ClientReport(
-            cpu_s=cpu, wall_s=wall, busiest=cpu / wall if wall else 0.0, lag=Distribution(self._lags)
-        )
+        return ClientReport(cpu_s=cpu, wall_s=wall, busiest=cpu / wall if wall else 0.0, lag=Distribution(self._lags))
 
     def _arm(self) -> None:
         loop = asyncio.get_running_loop()

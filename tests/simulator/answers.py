@@ -10,7 +10,47 @@ from typing import Any, Final
 
 from tests.simulator.behaviour import Behaviour, Fault
 
-WORDS: Final = ["the", "sea", "was", "calm", "and", "the", "small", "boat", "moved", "slowly", "along", "the", "coast", "while", "gulls", "cried", "over", "old", "stone", "houses", "where", "a", "lamp", "still", "burned", "behind", "one", "window", "and", "somebody", "sang", "about", "the", "long", "road", "home", "before", "winter", "came"]
+WORDS: Final = [
+    "the",
+    "sea",
+    "was",
+    "calm",
+    "and",
+    "the",
+    "small",
+    "boat",
+    "moved",
+    "slowly",
+    "along",
+    "the",
+    "coast",
+    "while",
+    "gulls",
+    "cried",
+    "over",
+    "old",
+    "stone",
+    "houses",
+    "where",
+    "a",
+    "lamp",
+    "still",
+    "burned",
+    "behind",
+    "one",
+    "window",
+    "and",
+    "somebody",
+    "sang",
+    "about",
+    "the",
+    "long",
+    "road",
+    "home",
+    "before",
+    "winter",
+    "came",
+]
 GARBAGE: Final = "!!!!"
 
 # So that the client's quality questions have right answers here: arithmetic, copying, Korean, JSON.

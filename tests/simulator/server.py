@@ -98,6 +98,7 @@ class Simulator:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0.01)  # the transports close their sockets some turns later
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -131,9 +132,7 @@ class Simulator:
         if path == "/health":
             return await _plain(writer, HTTP_OK, {"status": "ok"})
         if path == "/v1/models":
-            models = [
-                {"id": name, "object": "model", "owned_by": "simulator"} for name in self.behaviour.models
-            ]
+            models = [{"id": name, "object": "model", "owned_by": "simulator"} for name in self.behaviour.models]
             return await _plain(writer, HTTP_OK, {"object": "list", "data": models})
         if path == "/version":
             return await _plain(writer, HTTP_OK, {"version": "simulator-1"})
@@ -164,9 +163,7 @@ class Simulator:
         if number == behaviour.die_at:
             return self._die()
         if served.body.get("model") not in behaviour.models:
-            return await _plain(
-                writer, MISSING, {"error": {"message": "The model does not exist.", "code": 404}}
-            )
+            return await _plain(writer, MISSING, {"error": {"message": "The model does not exist.", "code": 404}})
         if served.fault == "http_503":
             return await _plain(writer, UNAVAILABLE, {"error": {"message": "the engine is overloaded"}})
         if behaviour.hang:
@@ -193,6 +190,11 @@ class Simulator:
         line = Line(writer, behaviour)
         if not behaviour.late_head:
             line.head()
+        return await self._send(line, served, tokens, chat=chat)
+
+    async def _send(self, line: Line, served: Served, tokens: list[str], *, chat: bool) -> bool:
+        """Send the events, each at its time."""
+        behaviour, fault, body = self.behaviour, served.fault, served.body
         draw = random.Random(f"{behaviour.seed}/{served.number}")  # noqa: S311 - deterministic
         due, sent, wait_ms = time.monotonic(), 0, behaviour.ttft_ms
         for size, event in events(behaviour, body, tokens, chat=chat, number=served.number):
@@ -221,9 +223,7 @@ class Simulator:
             await line.flush()
             await asyncio.sleep(FOREVER_S)
         elif fault == "sse_error":
-            line.event(
-                b'data: {"error":{"message":"CUDA out of memory","type":"server_error","code":500}}\n\n'
-            )
+            line.event(b'data: {"error":{"message":"CUDA out of memory","type":"server_error","code":500}}\n\n')
             line.event(b"data: [DONE]\n\n")
             return await line.end()
         elif fault == "malformed":
