@@ -17,6 +17,7 @@ from typing import Any
 from blackstack import shell
 from blackstack.catalog import Stack
 from blackstack.errors import BlackstackError, BlockedError
+from blackstack.interrupt import deferred
 from blackstack.plan import COMPLETE, Plan, Step, environment_folder
 from blackstack.progress import Progress
 from blackstack.runtime import proc, state
@@ -77,12 +78,9 @@ class ProcessRuntime:
             "log_count": LOG_COUNT,
             "grace_s": GRACE_S,
         }
-        done = shell.capture(
-            [sys.executable, "-m", "blackstack.runtime.supervisor"],
-            cwd=self.root,
-            message=json.dumps(order),
-            check=True,
-        )
+        supervisor = [sys.executable, "-m", "blackstack.runtime.supervisor"]
+        with deferred():  # a Ctrl-C in here would lose sight of a server that is just being started
+            done = shell.capture(supervisor, cwd=self.root, message=json.dumps(order), check=True)
         answer = json.loads(done.out)
         if "error" in answer:
             raise BlackstackError("the server could not be started", why=answer["error"])
