@@ -74,6 +74,8 @@ class ClosedLoop:
         self._deadline_ns: int | None = None
         self._open: set[Connection] = set()
         self._dials: set[asyncio.Task[None]] = set()
+        self._again: deque[Request] = deque()  # sent on connections that the server had let go of
+        self._one_shot = False  # the server closes after each answer, whatever it announces
         self._refused = 0  # dials in a row that nobody answered
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._empty = False
@@ -126,6 +128,8 @@ class ClosedLoop:
         self.gauge.up(exchange.sent_ns)
 
     def _take(self) -> Request | None:
+        if self._again:
+            return self._again.popleft()
         request = None
         if not self._empty and (self._deadline_ns is None or clock_ns() < self._deadline_ns):
             request = self._magazine.take()
@@ -136,17 +140,29 @@ class ClosedLoop:
 
     def _ended(self, connection: Connection, exchange: Exchange) -> None:
         self.gauge.down(exchange.end_ns)
-        if connection.usable:
+        if connection.usable and not self._one_shot:
             self._next(connection)
         else:
+            if self._one_shot:
+                connection.abort("cancelled")
             self._replace(connection)
 
+    def _stale(self, connection: Connection, exchange: Exchange) -> None:
+        """Send a request again, its clock starting anew; from now on a connection is used once.
+
+        llama.cpp's server announces keep-alive and closes after each stream.
+        """
+        self.gauge.down(exchange.end_ns)
+        self._one_shot = True
+        self._again.append(exchange.request)
+        self._replace(connection)
+
     def _finish_if_over(self) -> None:
-        if self._empty and not self.gauge.now and not self._dials and not self._over.done():
+        if self._empty and not self._again and not self.gauge.now and not self._dials and not self._over.done():
             self._over.set_result(None)
 
     async def _dial(self) -> Connection:
-        connection = Connection(self._backlog, self._ended)
+        connection = Connection(self._backlog, self._ended, self._stale)
         await self._dialer.connect(connection)
         self._open.add(connection)
         self.connect.add((connection.connect_us,))
@@ -155,7 +171,7 @@ class ClosedLoop:
     def _replace(self, connection: Connection) -> None:
         """Open another connection for one that was closed, if there is anything left to send."""
         self._open.discard(connection)
-        if self._empty or self._magazine.empty:
+        if not self._again and (self._empty or self._magazine.empty):
             self._take()  # nothing; it closes the gauge
             self._finish_if_over()
             return
@@ -170,7 +186,7 @@ class ClosedLoop:
 
     async def _redial(self) -> None:
         """Dial until somebody answers; each time nobody does is a request that failed."""
-        while not self._empty:
+        while self._again or not self._empty:
             try:
                 connection = await self._dial()
             except (OSError, TimeoutError) as error:
