@@ -126,8 +126,7 @@ class Reader:
             return
         events = cut(block)
         event_ends = list(accumulate([len(event) + 2 for event in events]))
-        if event_ends != packet_ends:  # else one event came in each packet, as usual
-            stamps = [stamps[at] for at in map(bisect_left, repeat(packet_ends), event_ends)]
+        stamps = completed(event_ends, packet_ends, stamps)
         self._understand(events, [stamp // 1000 for stamp in stamps])
 
     def _with_plain_lines(self, pieces: list[bytes], counts: list[int]) -> tuple[list[bytes], list[int]]:
@@ -232,6 +231,16 @@ class Reader:
             (garbage, "garbage", garbage),
         )
         return next((Failure(kind, detail) for seen, kind, detail in signs if seen), None)
+
+
+def completed(event_ends: list[int], packet_ends: list[int], stamps: Sequence[int]) -> list[int]:
+    """Return the stamp of the packet in which each event ended; both ends are offsets into one body."""
+    first = bisect_left(packet_ends, event_ends[0])
+    count = min(len(event_ends), len(packet_ends) - first) - 1
+    if event_ends[:count] != packet_ends[first : first + count]:  # else there was one event in each packet, as usual
+        count = 0
+    rest = map(bisect_left, repeat(packet_ends), event_ends[count:])
+    return [*stamps[first : first + count], *(stamps[at] for at in rest)]
 
 
 def cut(block: bytes) -> list[bytes]:
