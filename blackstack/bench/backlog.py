@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable
 
 from blackstack.bench.reading import Reader, Reply
-from blackstack.bench.stream import Exchange, clock_ns
+from blackstack.bench.stream import Exchange
 
-LIMIT = 32 << 20  # bytes waiting, from which reading goes before receiving; else memory has no bound
-SMALL_NS = 30_000  # a poll that took less than this had nothing to receive
+LIMIT = 128 << 20  # bytes waiting, from which reading goes before receiving; else memory would have no bound
+PAUSE_S = 0.0005
 
 Segment = tuple[Exchange, list[int], list[bytes], int]
 
@@ -35,7 +35,7 @@ class Backlog:
         self._bytes = 0
         self._readers: dict[Exchange, Reader] = {}
         self._awake = False
-        self._slept_ns = 0
+        self.alive = False
 
     def feed(self, exchange: Exchange, stamps: list[int], packets: list[bytes]) -> None:
         """Take packets to be read."""
@@ -53,7 +53,6 @@ class Backlog:
         """See to it that a turn comes."""
         if not self._awake:
             self._awake = True
-            self._slept_ns = clock_ns()
             self._loop.call_soon(self._turn)
 
     def drain(self) -> None:
@@ -62,16 +61,18 @@ class Backlog:
             self._read_one()
 
     def _turn(self) -> None:
-        quiet = clock_ns() - self._slept_ns < SMALL_NS
+        """Do a little, if nothing has come since the last turn; else look again soon."""
         while self._bytes > LIMIT:
             self._read_one()
-        if quiet:
-            if self._waiting:
-                self._read_one()
-            elif not self._refill():
-                self._awake = False
-                return
-        self._slept_ns = clock_ns()
+        if self.alive:
+            self.alive = False
+            self._loop.call_later(PAUSE_S, self._turn)
+            return
+        if self._waiting:
+            self._read_one()
+        elif not self._refill():
+            self._awake = False
+            return
         self._loop.call_soon(self._turn)
 
     def _read_one(self) -> None:

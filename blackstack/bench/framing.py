@@ -15,7 +15,6 @@ from dataclasses import dataclass
 # Server-sent events cannot hold it by accident: JSON escapes its line breaks.
 LAST_CHUNK = re.compile(rb"\r\n0+(?:;[^\r\n]*)?\r\n(?:[^\r\n]+\r\n)*\r\n\Z")
 SHORT = 7  # the length of the plainest last chunk together with the line break before it
-LF = 10
 TAIL_PACKETS = 16
 TAIL_BYTES = 1024
 
@@ -63,7 +62,7 @@ def ends_with_last_chunk(data: bytes, packets: list[bytes]) -> bool:
 
     Nearly every packet fails the first comparison, which is all that the busy path pays.
     """
-    if data[-1] != LF or not (data.endswith(b"\r\n\r\n") or len(data) < SHORT):
+    if not (data.endswith(b"\r\n\r\n") or len(data) < SHORT):
         return False
     tail = data if len(data) >= TAIL_BYTES else b"".join(packets[-TAIL_PACKETS:])
     return LAST_CHUNK.search(tail, max(0, len(tail) - TAIL_BYTES)) is not None

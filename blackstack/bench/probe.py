@@ -36,6 +36,7 @@ class _Collector:
     """A sink that reads one answer as it comes."""
 
     def __init__(self) -> None:
+        self.alive = False
         self.reader = Reader()
         self.done: asyncio.Future[Exchange] = asyncio.get_running_loop().create_future()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from array import array
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, repeat
 from typing import Any
 
 import httptools
@@ -67,6 +69,7 @@ class Reader:
         self.on_body = self._body.append  # httptools calls it straight, without a Python frame
         self._parser = httptools.HttpResponseParser(self)
         self._status = 0
+        self._half_line = b""  # a CR whose LF has not come yet
         self._rest = b""  # the beginning of an event whose end has not come yet
         self._shape: Shape | None = None
         self._stamps = array("q")
@@ -89,51 +92,90 @@ class Reader:
     def feed(self, stamps: Sequence[int], packets: Sequence[bytes]) -> None:
         """Read some packets, stamped in nanoseconds."""
         body, parse = self._body, self._parser.feed_data
-        for stamp, packet in zip(stamps, packets, strict=True):
-            if self._malformed:
-                return
-            try:
+        counts = []  # of pieces of body that had come with each packet
+        try:
+            for packet in packets:
                 parse(packet)
-            except httptools.HttpParserError as error:
-                self._malformed = f"HTTP: {error}"
-                return
-            if body:
-                data = body[0] if len(body) == 1 else b"".join(body)
-                body.clear()
-                if self._stream and self._status == OK:
-                    self._events(stamp // 1000, data)
-                else:
-                    self._rest += data
+                counts.append(len(body))
+        except httptools.HttpParserError as error:
+            self._malformed = self._malformed or f"HTTP: {error}"
+        if not body:
+            return
+        if not (self._stream and self._status == OK):
+            self._rest += b"".join(body)
+        else:
+            self._events(stamps, counts, body)
+        body.clear()
 
-    def _events(self, stamp: int, data: bytes) -> None:
-        if self._rest:
-            data = self._rest + data
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n")
-        block, separator, self._rest = data.rpartition(b"\n\n")
+    def _events(self, stamps: Sequence[int], counts: list[int], pieces: list[bytes]) -> None:
+        """Cut the body into events, and find the packet that completed each.
+
+        Args:
+            stamps: when each packet came, shape (packets,).
+            counts: how many pieces had come with it, shape (packets,).
+            pieces: the body.
+        """
+        data = b"".join(pieces)
+        if self._half_line or b"\r" in data:
+            pieces, counts = self._with_plain_lines(pieces, counts)
+            data = b"".join(pieces)
+        ends = list(accumulate(map(len, pieces), initial=len(self._rest)))
+        packet_ends = [ends[count] for count in counts]
+        block, separator, self._rest = (self._rest + data).rpartition(b"\n\n")
         if not separator:
             return
-        if self._shape is not None and (texts := self._shape.texts(block)) is not None:
-            self._keep(stamp, texts)
-            return
-        for raw in block.split(b"\n\n"):
-            event = raw.lstrip(b"\n")
-            if self._shape is not None and (texts := self._shape.texts(event)) is not None:
-                self._keep(stamp, texts)
-            elif event:
-                self._parse(stamp, event)
+        events = cut(block)
+        event_ends = list(accumulate([len(event) + 2 for event in events]))
+        stamps = completed(event_ends, packet_ends, stamps)
+        self._understand(events, [stamp // 1000 for stamp in stamps])
 
-    def _keep(self, stamp: int, texts: list[bytes]) -> None:
-        self._texts += texts
-        self._stamps.extend([stamp] * (len(texts) - texts.count(b"")))
+    def _with_plain_lines(self, pieces: list[bytes], counts: list[int]) -> tuple[list[bytes], list[int]]:
+        """Turn CR LF into LF; a CR at the end of a packet waits for its LF. One piece a packet comes back."""
+        plain, begun = [], 0
+        for count in counts:
+            data = self._half_line + b"".join(pieces[begun:count])
+            begun = count
+            self._half_line = b"\r" if data.endswith(b"\r") else b""
+            plain.append(data.removesuffix(b"\r").replace(b"\r\n", b"\n"))
+        return plain, list(range(1, len(plain) + 1))
+
+    def _understand(self, events: list[bytes], stamps: list[int]) -> None:
+        """Read events. In a stretch of them only the first and the last few are not of the usual shape."""
+        begin, end = 0, len(events)
+        while begin < end and (self._shape is None or self._shape.text(events[begin]) is None):
+            self._parse(stamps[begin], events[begin])
+            begin += 1
+        while end > begin and self._shape is not None and self._shape.text(events[end - 1]) is None:
+            end -= 1
+        if begin < end and self._shape is not None:
+            texts = self._shape.texts(events[begin:end])
+            if texts is None:
+                for stamp, event in zip(stamps[begin:end], events[begin:end], strict=True):
+                    self._parse(stamp, event)
+            elif b"" in texts:
+                self._keep([(stamp, text) for stamp, text in zip(stamps[begin:end], texts, strict=True) if text])
+            else:
+                self._texts += texts
+                self._stamps.extend(stamps[begin:end])
+        for stamp, event in zip(stamps[end:], events[end:], strict=True):
+            self._parse(stamp, event)
+
+    def _keep(self, events: list[tuple[int, bytes]]) -> None:
+        for stamp, text in events:
+            self._texts.append(text)
+            self._stamps.append(stamp)
 
     def _parse(self, stamp: int, raw: bytes) -> None:
-        """Take the slow path: an event with a shape of its own."""
+        """Read one event: by its shape, or else as JSON."""
+        raw = raw.lstrip(b"\n")
+        if self._shape is not None and (text := self._shape.text(raw)) is not None:
+            self._keep([(stamp, text)] if text else [])
+            return
         told = self._told
         try:
             event = read_event(raw)
         except MalformedEventError as error:
-            self._malformed = str(error)
+            self._malformed = self._malformed or str(error)
             return
         told.done = told.done or event.done
         told.finish = event.finish or told.finish
@@ -189,6 +231,22 @@ class Reader:
             (garbage, "garbage", garbage),
         )
         return next((Failure(kind, detail) for seen, kind, detail in signs if seen), None)
+
+
+def completed(event_ends: list[int], packet_ends: list[int], stamps: Sequence[int]) -> list[int]:
+    """Return the stamp of the packet in which each event ended; both ends are offsets into one body."""
+    first = bisect_left(packet_ends, event_ends[0])
+    count = min(len(event_ends), len(packet_ends) - first) - 1
+    if event_ends[:count] != packet_ends[first : first + count]:  # else there was one event in each packet, as usual
+        count = 0
+    rest = map(bisect_left, repeat(packet_ends), event_ends[count:])
+    return [*stamps[first : first + count], *(stamps[at] for at in rest)]
+
+
+def cut(block: bytes) -> list[bytes]:
+    """Cut a block into events at its empty lines; searching one byte is many times faster than searching two."""
+    lines = block.split(b"\n")
+    return block.split(b"\n\n") if any(lines[1::2]) else lines[::2]
 
 
 def _count(usage: object, key: str) -> int:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Literal, Protocol, cast
 
-from blackstack.bench.framing import TAIL_PACKETS, ends_with_last_chunk, read_head
+from blackstack.bench.framing import SHORT, TAIL_PACKETS, ends_with_last_chunk, read_head
 from blackstack.bench.request import Request
 from blackstack.bench.target import Address
 
@@ -25,7 +25,13 @@ SEGMENT = 128  # packets that are handed on together, so that a long answer is n
 
 
 class Sink(Protocol):
-    """Takes packets with their stamps, in order, to read them later."""
+    """Takes packets with their stamps, in order, to read them later.
+
+    Attributes:
+        alive: set with every packet; cleared by who wants to know whether any came.
+    """
+
+    alive: bool
 
     def feed(self, exchange: Exchange, stamps: list[int], packets: list[bytes]) -> None:
         """Take some packets of an exchange that is still going on."""
@@ -128,6 +134,7 @@ class Connection(asyncio.Protocol):
         """Stamp, keep, and look whether that was the end."""
         self._stamps.append(clock_ns())
         self._packets.append(data)
+        self._sink.alive = True
         if self._ended(data):
             self._finish("complete")
         elif len(self._packets) >= SEGMENT:
@@ -165,8 +172,8 @@ class Connection(asyncio.Protocol):
         return False
 
     def _ended_chunked(self, data: bytes) -> bool:
-        # The comparison stands here once more because a call costs as much as the rest of this path.
-        return data[-1] == 10 and ends_with_last_chunk(data, self._packets)  # noqa: PLR2004 - a line feed
+        # The first comparison stands here once more: a call costs as much as the rest of this path.
+        return (data.endswith(b"\r\n\r\n") or len(data) < SHORT) and ends_with_last_chunk(data, self._packets)
 
     def _ended_counted(self, data: bytes) -> bool:
         self._missing = (self._missing or 0) - len(data)
