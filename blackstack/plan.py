@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -273,14 +274,15 @@ def _as_process(made: Plan, wishes: Wishes) -> Plan:
     folder = None if wishes.python else environment_folder(stack)
     python = wishes.python or str(environment_folder(stack) / "bin" / "python")
     places = {
-        "{python}": python,
-        "{venv}": str(folder or Path(python).parent.parent),
-        "{root}": str(stack.root),
-        "{cache}": str(stack.root / ".blackstack" / "cache"),
+        "python": python,
+        "venv": str(folder or Path(python).parent.parent),
+        "root": str(stack.root),
+        "cache": str(stack.root / ".blackstack" / "cache"),
+        **values,
     }
 
     def words(argv: Sequence[str]) -> tuple[str, ...]:
-        return tuple(template.fill(_placed(word, places), values) for word in argv)
+        return tuple(_placed(word, places) for word in argv)
 
     steps: list[Step] = []
     if folder and not (folder / COMPLETE).is_file():
@@ -289,11 +291,14 @@ def _as_process(made: Plan, wishes: Wishes) -> Plan:
         steps.append(Step(kind="install", argv=(python, *install)))
         steps += [Step(kind="prepare", argv=words(argv)) for argv in process.prepare]
     secrets = {key for key, setting in settings.items() if setting.secret}
-    raw = {**_environment(stack.service.get("environment")), **process.environment}
-    env = {key: template.fill(_placed(value, places), values) for key, value in raw.items()}
+    raw = _environment(stack.service.get("environment"))
+    env = {key: template.fill(value, values) for key, value in raw.items()}
+    env |= {key: _placed(value, places) for key, value in process.environment.items()}
     hidden = {key for key, value in raw.items() if secrets & {name for name, _ in template.variables(value)}}
+    hidden |= {key for key, value in process.environment.items() if secrets & set(template.marks(value))}
     shown = {key: HIDDEN if key in hidden else value for key, value in env.items() if value}
-    argv = words([*process.argv, *(str(word) for word in stack.service.get("command", ()))])
+    command = tuple(template.fill(str(word), values) for word in stack.service.get("command", ()))
+    argv = (*words(process.argv), *command)
     steps.append(Step(kind="start", argv=argv, env=env, shown=shown))
     return replace(made, environment=folder, python=python, steps=tuple(steps))
 
@@ -312,7 +317,7 @@ def environment_folder(stack: Stack) -> Path:
     for argv in process.prepare:
         made_of.update("\0".join(argv).encode())
         for word in argv:
-            script = Path(_placed(word, {"{root}": str(stack.root)}))
+            script = Path(_placed(word, {"root": str(stack.root)}))
             if script.is_file():
                 made_of.update(script.read_bytes())
     return stack.root / ".blackstack" / "venvs" / f"{stack.name}-{made_of.hexdigest()[:12]}"
@@ -329,9 +334,8 @@ def _environment(data: object) -> dict[str, str]:
 
 
 def _placed(word: str, places: Mapping[str, str]) -> str:
-    for mark, place in places.items():
-        word = word.replace(mark, place)
-    return word
+    """Put places and knobs where ``{NAME}`` stands, in one pass: a value is never read as a mark."""
+    return re.sub(r"(?<!\$)\{(\w+)\}", lambda match: places.get(match[1], match[0]), word)
 
 
 def _is_override(setting: Setting) -> bool:
