@@ -83,8 +83,8 @@ class Scanner:
         lines = 0
         for block in blocks(log):
             self._look(block, watches)
-            lines = block.first_line + block.text.count(b"\n", block.seen) - block.text.endswith(b"\n")
-            tail.extend(_last_lines(block.text[block.seen :]))
+            lines = block.first_line + block.text.count(b"\n") - block.text.endswith(b"\n")
+            tail.extend(_last_lines(block.text[: block.settled]))
         seen = {p: tuple(w.found) for p, w in zip(self._patterns, watches, strict=True) if w.found}
         return Scan(lines=lines, tail=tuple(tail), seen=seen)
 
@@ -94,8 +94,8 @@ class Scanner:
         line_at = _LineCounter(block)
         for watch in watches:
             watch.examined = 0
-        for which, start, end in self._search.find_matches_as_indexes(block.text.lower(), overlapping=True):
-            if end <= block.seen:
+        for which, start, _ in self._search.find_matches_as_indexes(block.text.lower(), overlapping=True):
+            if start >= block.settled:
                 continue
             for number in self._with_anchor[which]:
                 watch = watches[number]
@@ -138,7 +138,7 @@ class _LineCounter:
     """Line numbers of ever later offsets; each byte is counted once."""
 
     def __init__(self, block: Block) -> None:
-        self._block, self._line, self._offset = block, block.first_line, block.seen
+        self._block, self._line, self._offset = block, block.first_line, 0
 
     def __call__(self, offset: int) -> int:
         if offset > self._offset:

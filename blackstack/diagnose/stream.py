@@ -15,7 +15,7 @@ Log = Path | BinaryIO | Iterable[str] | Iterable[bytes]
 """What can be read: a path, an open binary file, or lines."""
 
 BLOCK = 1 << 20
-_LONGEST_LINE = 1 << 16  # a line that is still open after this much is cut
+LONGEST_LINE = 1 << 16  # a line that is still open after this much is cut
 _OVERLAP = 256  # longer than any anchor, so that none is lost in such a cut
 _ANSI = re.compile(rb"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]{0,256}(?:\x07|\x1b\\))")
 
@@ -25,27 +25,24 @@ class Block(NamedTuple):
 
     text: bytes
     first_line: int
-    seen: int
-    """So many bytes at the front were the end of the block before."""
+    settled: int
+    """What begins from this offset on is left to the next block, which begins with it."""
 
 
 def blocks(log: Log) -> Iterator[Block]:
     """Cut *log* (a path, an open binary file, or lines) into blocks, cleaned of what is not text."""
-    tail, seen, line = b"", 0, 1
+    tail, line = b"", 1
     for piece in _pieces(log):
         text = clean(tail + piece)
-        cut = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
-        overlap = 0
-        if len(text) - cut > _LONGEST_LINE:
-            cut, overlap = len(text), _OVERLAP
-        if cut > seen:
-            yield Block(text[:cut], line, seen)
-            line += text.count(b"\n", seen, cut)
-            tail, seen = text[cut - overlap :], overlap
-        else:
-            tail = text
-    if len(tail) > seen:
-        yield Block(tail, line, seen)
+        end = settled = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
+        if len(text) - end > LONGEST_LINE:
+            end, settled = len(text), len(text) - _OVERLAP
+        if settled:
+            yield Block(text[:end], line, settled)
+            line += text.count(b"\n", 0, settled)
+        tail = text[settled:]
+    if tail:
+        yield Block(tail, line, len(tail))
 
 
 def clean(text: bytes) -> bytes:
