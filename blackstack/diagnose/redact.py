@@ -57,7 +57,7 @@ _NCCL_HOST = re.compile(r"(?m)(?:^|(?<=[\s|)]))(?P<host>[A-Za-z][\w.-]*)(?=:\d+:
 _PRIVATE_DOMAIN = re.compile(
     r"(?i)\b(?:[a-z0-9-]+\.)+(?:local|lan|internal|intranet|corp|home|localdomain|private)\b"
 )
-_IPV4 = re.compile(r"(?<![\w.])(?<!==)\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)")
+_IPV4 = re.compile(r"(?<![\d.])(?<!==)\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)")
 _IPV6 = re.compile(r"(?i)(?<![\w:.])(?:[0-9a-f]{0,4}:){2,7}(?:[0-9a-f]{1,4}|(?=[^\w:]|$))(?:%\w+)?(?![\w:])")
 _MAC = re.compile(r"(?i)\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b")
 _UUID = re.compile(r"(?i)\b(?:GPU-|MIG-)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b")

@@ -79,44 +79,60 @@ class Scanner:
     def scan(self, log: Log) -> Scan:
         """Read *log* once, from its first byte to its last."""
         watches = [_Watch() for _ in self._patterns]
+        tired: set[int] = set()
         tail: deque[str] = deque(maxlen=TAIL)
         lines = 0
         for block in blocks(log):
-            self._look(block, watches)
+            self._look(block, watches, tired)
             lines = block.first_line + block.text.count(b"\n") - block.text.endswith(b"\n")
             tail.extend(_last_lines(block.text[: block.settled]))
         seen = {p: tuple(w.found) for p, w in zip(self._patterns, watches, strict=True) if w.found}
         return Scan(lines=lines, tail=tuple(tail), seen=seen)
 
-    def _look(self, block: Block, watches: list[_Watch]) -> None:
-        """Try each pattern where its anchor occurs, until it has been seen often enough."""
-        full: dict[int, int] = {}
-        line_at = _LineCounter(block)
+    def _look(self, block: Block, watches: list[_Watch], tired: set[int]) -> None:
+        """Try each pattern where one of its anchors occurs.
+
+        An anchor is *tired* when all its patterns have been seen often enough. From then on only its last place
+        in each block is looked at, so that a flood of one message costs next to nothing.
+        """
+        hits = self._search.find_matches_as_indexes(block.text.lower(), overlapping=True)
+        if block.settled < len(block.text):
+            hits = [hit for hit in hits if hit[1] < block.settled]
         for watch in watches:
             watch.examined = 0
-        for which, start, _ in self._search.find_matches_as_indexes(block.text.lower(), overlapping=True):
-            if start >= block.settled:
+        line_at = _LineCounter(block)
+        last: dict[int, int] = {}
+        for which, start, _ in hits:
+            if which in tired:
+                last[which] = start
                 continue
+            rested = False
             for number in self._with_anchor[which]:
                 watch = watches[number]
-                if len(watch.found) == KEEP:
-                    full[number] = start
-                elif start >= watch.examined:
+                if start >= watch.examined:
                     self._examine(number, watch, block.text, start, line_at)
+                rested |= len(watch.found) < KEEP
+            if not rested:
+                tired.add(which)
         line_at = _LineCounter(block)
-        for number, start in sorted(full.items(), key=lambda item: item[1]):
-            self._examine(number, watches[number], block.text, start, line_at)
+        for which, start in sorted(last.items(), key=lambda item: item[1]):
+            for number in self._with_anchor[which]:
+                self._examine(number, watches[number], block.text, start, line_at)
 
     def _examine(self, number: int, watch: _Watch, text: bytes, start: int, line_at: _LineCounter) -> None:
-        floor, ceiling = max(0, start - REACH), start + REACH
+        """Try one pattern on the line around *start*, or on what of it is within reach."""
+        floor = max(0, start - REACH)
         begin = max(text.rfind(b"\n", floor, start), text.rfind(b"\r", floor, start), floor - 1) + 1
-        finish = text.find(b"\n", start, ceiling)
-        back = text.find(b"\r", start, ceiling)
-        finish = min(stop for stop in (finish, back, ceiling) if stop >= 0)
-        watch.examined = finish
-        piece = text[begin:finish]
-        match, unless = self._regexes[number].search(piece), self._unless[number]
-        if match and not (unless and unless.search(piece)):
+        finish = text.find(b"\n", start, start + REACH)
+        piece = text[begin : finish if finish >= 0 else start + REACH]
+        if b"\r" in piece:
+            piece = piece.partition(b"\r")[0]
+        watch.examined = begin + len(piece)
+        match = self._regexes[number].search(piece)
+        if match is None:
+            return
+        unless = self._unless[number]
+        if not (unless and unless.search(piece)):
             watch.note(Sighting(line_at(start), _text(piece), _text(match.group())))
 
 
@@ -128,10 +144,10 @@ class _Watch:
     examined: int = 0
 
     def note(self, sighting: Sighting) -> None:
-        if len(self.found) == KEEP:
-            self.found[-1] = sighting
-        else:
+        if len(self.found) < KEEP:
             self.found.append(sighting)
+        elif sighting.line >= self.found[-1].line:
+            self.found[-1] = sighting
 
 
 class _LineCounter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from blackstack.diagnose import stream
 from blackstack.diagnose.scan import KEEP, Pattern, Scan, Scanner
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 BOOM = Pattern("boom! number \\d+")
 QUIET = Pattern("boom! number \\d+", unless="on purpose")
@@ -26,20 +29,20 @@ def lines_of(text: bytes, pattern: Pattern = BOOM) -> list[int]:
 
 
 def test_lines_are_numbered_as_an_editor_numbers_them() -> None:
-    assert [2, 4] == lines_of(b"all well\nBOOM! number 1\n\nboom! number 2")
+    assert lines_of(b"all well\nBOOM! number 1\n\nboom! number 2") == [2, 4]
 
 
 def test_a_line_can_be_taken_back_by_what_else_it_says() -> None:
     text = b"boom! number 1, on purpose\nboom! number 2\n"
 
-    assert [1, 2] == lines_of(text, BOOM)
-    assert [2] == lines_of(text, QUIET)
+    assert lines_of(text, BOOM) == [1, 2]
+    assert lines_of(text, QUIET) == [2]
 
 
 def test_progress_bars_that_rewrite_their_line_hide_nothing() -> None:
     (seen,) = scan(b"load\n" + b"\r 10% |##  |" * 9 + b"\rboom! number 7\r\nnext\n").of(BOOM)
 
-    assert (2, "boom! number 7") == (seen.line, seen.text)
+    assert (seen.line, seen.text) == (2, "boom! number 7")
 
 
 def test_colours_are_no_part_of_a_message() -> None:
@@ -49,7 +52,7 @@ def test_colours_are_no_part_of_a_message() -> None:
 
 
 def test_what_powershell_writes_is_read() -> None:
-    assert [2] == lines_of("all well\nboom! number 1\n".encode("utf-16"))
+    assert lines_of("all well\nboom! number 1\n".encode("utf-16")) == [2]
 
 
 def test_binary_garbage_is_no_obstacle() -> None:
@@ -73,7 +76,7 @@ def test_a_line_longer_than_a_block_is_seen_once_at_its_seams(monkeypatch: pytes
     for shift in range(-300, 20):
         text = b"x" * (4096 + shift) + b"boom! number 1" + b"y" * 9000
 
-        assert [1] == lines_of(text), shift
+        assert lines_of(text) == [1], shift
 
 
 def test_of_a_flood_the_first_and_the_last_are_kept() -> None:
@@ -81,8 +84,8 @@ def test_of_a_flood_the_first_and_the_last_are_kept() -> None:
 
     seen = scan(flood).of(BOOM)
 
-    assert KEEP == len(seen)
-    assert (1, 200_000) == (seen[0].line, seen[-1].line)
+    assert len(seen) == KEEP
+    assert (seen[0].line, seen[-1].line) == (1, 200_000)
 
 
 def test_the_end_of_a_log_is_kept_to_be_shown() -> None:
@@ -96,7 +99,10 @@ def test_an_empty_log_is_a_log() -> None:
     assert scan(b"") == Scan(lines=0, tail=(), seen={})
 
 
-@given(st.lists(st.sampled_from([b"boom! number 1", b"\n", b"\r", b"\0", b"\x1b[0m", b"fill ", b"bo"])), st.data())
+@given(
+    st.lists(st.sampled_from([b"boom! number 1", b"\n", b"\r", b"\0", b"\x1b[0m", b"fill ", b"bo"])),
+    st.data(),
+)
 def test_what_is_seen_does_not_depend_on_how_the_log_is_cut(parts: list[bytes], data: st.DataObject) -> None:
     text = b"".join(parts)
     cuts = sorted(data.draw(st.sets(st.integers(0, len(text)))))
@@ -109,7 +115,7 @@ def test_what_is_seen_does_not_depend_on_how_the_log_is_cut(parts: list[bytes], 
                     return piece
             return b""
 
-    whole, dribbled = scan(text), SCANNER.scan(Dribble())  # type: ignore[arg-type]
+    whole, dribbled = scan(text), SCANNER.scan(Dribble())
 
     assert whole.seen == dribbled.seen
 
@@ -119,7 +125,7 @@ def test_lines_of_text_and_files_are_logs_too(tmp_path: Path) -> None:
     file.write_bytes(b"one\nboom! number 2\n")
 
     for log in (file, ["one", "boom! number 2"], [b"one\n", b"boom! number 2\n"]):
-        assert [2] == [seen.line for seen in SCANNER.scan(log).of(BOOM)]
+        assert [seen.line for seen in SCANNER.scan(log).of(BOOM)] == [2]
 
 
 @pytest.mark.parametrize("anchors", [("boom", "oom! "), ("aaaa", "aaaaaa")])

@@ -43,7 +43,9 @@ def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
 
 
 def test_all_faults_are_told_at_once_and_by_the_code_of_their_signature(tmp_path: Path) -> None:
-    faulty = MINIMAL + """
+    faulty = (
+        MINIMAL
+        + """
   - code: too-vague
     titel: {en: A typo, ko: 오타}
     title: {en: English only}
@@ -53,6 +55,7 @@ def test_all_faults_are_told_at_once_and_by_the_code_of_their_signature(tmp_path
     verify: x
     sources: []
 """
+    )
 
     with pytest.raises(UsageError) as caught:
         load(written(tmp_path, faulty))
@@ -73,7 +76,11 @@ def test_all_faults_are_told_at_once_and_by_the_code_of_their_signature(tmp_path
     ("old", "new", "complaint"),
     [
         ("deaths: []", "deaths: [{signal: SIGSEGV, code: nobody}]", "deaths: no such code: nobody"),
-        ("sources: [test]", "sources: [test]\n    consequence_of: [nobody]", "consequence_of names no code: nobody"),
+        (
+            "sources: [test]",
+            "sources: [test]\n    consequence_of: [nobody]",
+            "consequence_of names no code: nobody",
+        ),
         ("name: serving", "name: served", "stages: serving is needed"),
         ("code: unknown", "code: something", "signatures: unknown is needed"),
     ],
