@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from blackstack.diagnose import diagnose
+from blackstack.diagnose import ExitFacts, diagnose
 from blackstack.diagnose.redact import Redactor
 
 HEALTHY = "healthy"
 MESSAGES: list[dict[str, Any]] = YAML(typ="safe", pure=True).load(Path(__file__).with_name("messages.yaml"))
-LOGS = sorted(Path(__file__).parents[2].joinpath("logs").glob("*/*.log"))
+FOLDER = Path(__file__).parents[2] / "logs"
+SILENT = FOLDER / "silent"
+LOGS = sorted(log for log in FOLDER.glob("*/*.log") if log.parent != SILENT)
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: f"{m['code']}: {m['from']}")
@@ -28,6 +30,15 @@ def test_a_log_that_we_provoked_names_its_cause(log: Path) -> None:
     findings = diagnose(log)
 
     assert log.parent.name == (findings[0].code if findings else HEALTHY)
+
+
+def test_a_server_that_the_oom_killer_took_says_nothing_but_the_facts_do() -> None:
+    log = SILENT / "vllm-oom.log"
+
+    (finding,) = diagnose(log, ExitFacts(exit_code=137, oom_killed=True))
+
+    assert diagnose(log) == ()
+    assert finding.code == "host-oom-killed"
 
 
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: f"{log.parent.name}/{log.stem}")
