@@ -92,8 +92,8 @@ class Scanner:
     def _look(self, block: Block, watches: list[_Watch], tired: set[int]) -> None:
         """Try each pattern where one of its anchors occurs.
 
-        An anchor is *tired* when all its patterns have been seen often enough. From then on only its last place
-        in each block is looked at, so that a flood of one message costs next to nothing.
+        An anchor is *tired* when all its patterns have been seen often enough. From then on only its
+        last place in each block is looked at, so that a flood of one message costs next to nothing.
         """
         hits = self._search.find_matches_as_indexes(block.text.lower(), overlapping=True)
         if block.settled < len(block.text):
