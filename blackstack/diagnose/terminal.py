@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 MOST = 3
 """Findings told in full; the others are named."""
 
+EVIDENCE_LINES = 3
+"""Lines taken by one piece of evidence."""
+
 _COLOURS = {"error": "31;1", "warning": "33;1", "info": "36"}
 _MARKS = {"error": "✗", "warning": "!", "info": "i"}
 
@@ -30,7 +33,7 @@ def screen(name: str, findings: Sequence[Finding], *, width: int = 100, colour: 
 def _told(finding: Finding, *, width: int, colour: bool) -> str:
     heading = f"{_MARKS[finding.severity]} {finding.title}  [{finding.code}]"
     lines = [_painted(heading, _COLOURS[finding.severity], colour=colour)]
-    lines += [_painted(f"    {_cut(line, width - 4)}", "2", colour=colour) for line in finding.evidence]
+    lines += [_painted(line, "2", colour=colour) for text in finding.evidence for line in _shown(text, width)]
     lines += _labelled("why", finding.cause, width)
     for number, step in enumerate(finding.fix):
         lines.append(f"  {'next' if number == 0 else '':>6}  {step}")
@@ -43,8 +46,16 @@ def _labelled(label: str, text: str, width: int) -> list[str]:
     return [f"  {label if number == 0 else '':>6}  {line}" for number, line in enumerate(wrapped)]
 
 
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+def _shown(text: str, width: int) -> list[str]:
+    """Return a piece of evidence on a few lines: what matters is often at its end."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent="    ",
+        subsequent_indent="      ",
+        max_lines=EVIDENCE_LINES,
+        placeholder=" …",
+    )
 
 
 def _painted(text: str, code: str, *, colour: bool) -> str:
