@@ -20,6 +20,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES: dict[Language, str] = {"en": "troubleshooting.md", "ko": "troubleshooting.ko.md"}
 
 _SHOWN = 3  # texts shown of what a log says
+_TELLING = 10  # a shorter text would find too much
 
 _WORDS: dict[str, dict[Language, str]] = {
     "title": {"en": "Troubleshooting", "ko": "문제 해결"},
@@ -35,6 +36,7 @@ _WORDS: dict[str, dict[Language, str]] = {
     "causes": {"en": "Causes", "ko": "원인 목록"},
     "what": {"en": "What is wrong", "ko": "무엇이 잘못되었나"},
     "code": {"en": "Code", "ko": "코드"},
+    "where": {"en": "Seen with", "ko": "나타나는 곳"},
     "says": {"en": "The log says", "ko": "로그에 보이는 말"},
     "fix": {"en": "Next", "ko": "할 일"},
     "verify": {"en": "Mended when this works", "ko": "이것이 되면 고쳐진 것입니다"},
@@ -96,6 +98,8 @@ def _cause(signature: Signature, word: dict[str, str], language: Language) -> It
         "",
         f"**{signature.title.say(language)}.** {signature.cause.say(language)}",
     )
+    if where := "; ".join(filter(None, (", ".join(signature.engines), signature.versions))):
+        yield from ("", f"{word['where']}: {where}")
     if texts := _texts(signature):
         yield from ("", f"{word['says']}: {', '.join(f'`{text}`' for text in texts)}")
     yield from ("", f"{word['fix']}:", "", "```sh")
@@ -111,7 +115,8 @@ def _texts(signature: Signature) -> list[str]:
     longest = {
         max(anchors(regex), key=_by_length).strip() for item in signature.any for regex in regexes(item)
     }
-    return sorted((text for text in longest if "`" not in text), key=_by_length, reverse=True)[:_SHOWN]
+    telling = (text for text in longest if len(text) >= _TELLING and "`" not in text)
+    return sorted(telling, key=_by_length, reverse=True)[:_SHOWN]
 
 
 def _by_length(text: str) -> tuple[int, str]:

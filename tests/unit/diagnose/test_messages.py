@@ -10,12 +10,19 @@ from ruamel.yaml import YAML
 
 from blackstack.diagnose import ExitFacts, diagnose
 from blackstack.diagnose.redact import Redactor
+from blackstack.diagnose.signatures import load
 
 HEALTHY = "healthy"
 MESSAGES: list[dict[str, Any]] = YAML(typ="safe", pure=True).load(Path(__file__).with_name("messages.yaml"))
 FOLDER = Path(__file__).parents[2] / "logs"
 SILENT = FOLDER / "silent"
 LOGS = sorted(log for log in FOLDER.glob("*/*.log") if log.parent != SILENT)
+
+
+def test_every_cause_is_proved_by_a_message_or_a_log() -> None:
+    proved = {message["code"] for message in MESSAGES} | {log.parent.name for log in LOGS}
+
+    assert set() == {code for code, signature in load().by_code.items() if signature.any} - proved
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: f"{m['code']}: {m['from']}")
