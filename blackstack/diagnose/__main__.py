@@ -111,9 +111,7 @@ def _facts(text: str | None) -> ExitFacts | None:
     try:
         data = json.loads(text)
     except ValueError as error:
-        raise UsageError(
-            "--facts is not JSON", why=str(error), fix='for example {"exit_code": 139}'
-        ) from error
+        raise UsageError("--facts is not JSON", why=str(error), fix='for example {"exit_code": 139}') from error
     if not isinstance(data, dict):
         raise UsageError("--facts is not a JSON object", fix='for example {"exit_code": 139}')
     return ExitFacts.from_mapping(data)

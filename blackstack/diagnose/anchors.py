@@ -54,9 +54,7 @@ def anchors(pattern: str) -> frozenset[str]:
     compiled(pattern)
     found = _of_group(_parse(_TOKEN.finditer(pattern)))
     if _shortest(found) < SHORTEST:
-        raise ValueError(
-            f"matches without {SHORTEST} plain characters in a row, so it cannot be searched for fast"
-        )
+        raise ValueError(f"matches without {SHORTEST} plain characters in a row, so it cannot be searched for fast")
     return found
 
 

@@ -103,13 +103,9 @@ def table(cases: Sequence[Case]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; exit code 1 when top-1 is below `--at-least` or a healthy log raised an alarm."""
-    parser = argparse.ArgumentParser(
-        prog="python -m blackstack.diagnose.evaluate", description=__doc__.split("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m blackstack.diagnose.evaluate", description=__doc__.split("\n")[0])
     parser.add_argument("file", type=Path, help="JSON lines with id, label and log")
-    parser.add_argument(
-        "--at-least", type=float, default=0.0, metavar="SHARE", help="top-1 that is enough (0 to 1)"
-    )
+    parser.add_argument("--at-least", type=float, default=0.0, metavar="SHARE", help="top-1 that is enough (0 to 1)")
     options = parser.parse_args(arguments)
     try:
         cases = read(options.file)

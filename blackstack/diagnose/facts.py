@@ -45,9 +45,7 @@ class ExitFacts:
     def death_signal(self) -> str | None:
         """The signal that ended the process, by name."""
         if self.signal is not None:
-            return (
-                self.signal.upper() if self.signal.upper().startswith("SIG") else f"SIG{self.signal.upper()}"
-            )
+            return self.signal.upper() if self.signal.upper().startswith("SIG") else f"SIG{self.signal.upper()}"
         if self.exit_code is None:
             return None
         return _SIGNALS.get(self.exit_code - _SHELL_OFFSET) or _SIGNALS.get(-self.exit_code)

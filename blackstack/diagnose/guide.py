@@ -103,18 +103,14 @@ def _cause(signature: Signature, word: dict[str, str], language: Language) -> It
     if texts := _texts(signature):
         yield from ("", f"{word['says']}: {', '.join(f'`{text}`' for text in texts)}")
     yield from ("", f"{word['fix']}:", "", "```sh")
-    yield from (
-        advice.say(language) if advice.run else f"# {advice.say(language)}" for advice in signature.fix
-    )
+    yield from (advice.say(language) if advice.run else f"# {advice.say(language)}" for advice in signature.fix)
     yield from ("```", "", f"{word['verify']}: `{signature.verify}`", "")
     yield from (f"{word['sources']}: {', '.join(signature.sources)}", "")
 
 
 def _texts(signature: Signature) -> list[str]:
     """Return the plain texts by which a person can search for the cause."""
-    longest = {
-        max(anchors(regex), key=_by_length).strip() for item in signature.any for regex in regexes(item)
-    }
+    longest = {max(anchors(regex), key=_by_length).strip() for item in signature.any for regex in regexes(item)}
     telling = (text for text in longest if len(text) >= _TELLING and "`" not in text)
     return sorted(telling, key=_by_length, reverse=True)[:_SHOWN]
 
@@ -129,22 +125,14 @@ def _cell(text: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the pages, or say which are stale (exit code 1)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m blackstack.diagnose.guide", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit code 1 when a page is stale"
-    )
+    parser = argparse.ArgumentParser(prog="python -m blackstack.diagnose.guide", description=__doc__.split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when a page is stale")
     parser.add_argument("--docs", type=Path, default=DOCS, metavar="FOLDER")
     options = parser.parse_args(arguments)
     pages = {options.docs / name: page(load(), language) for language, name in PAGES.items()}
-    stale = [
-        path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text
-    ]
+    stale = [path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if options.check:
-        sys.stderr.writelines(
-            f"{path} is stale; next: python -m blackstack.diagnose.guide\n" for path in stale
-        )
+        sys.stderr.writelines(f"{path} is stale; next: python -m blackstack.diagnose.guide\n" for path in stale)
         return int(bool(stale))
     for path in stale:
         path.write_text(pages[path], encoding="utf-8")

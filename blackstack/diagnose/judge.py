@@ -53,9 +53,7 @@ def judge(
     """Return the findings, most likely first; none for a log in which nothing is wrong."""
     facts = facts or ExitFacts()
     stage, served = _stage(catalogue, scan, facts), _served(catalogue, scan)
-    suspects = [
-        s for s in _seen(catalogue, scan) if not (s.signature.startup_only and s.seen[-1].line < served)
-    ]
+    suspects = [s for s in _seen(catalogue, scan) if not (s.signature.startup_only and s.seen[-1].line < served)]
     death = _death(catalogue, facts, stage) if facts.died else None
     if death and (death.oom_killed or all(s.only_announces for s in suspects)):
         suspects = [s for s in suspects if s.signature.code != death.code]
@@ -124,11 +122,7 @@ def _death(catalogue: Catalogue, facts: ExitFacts, stage: str) -> Death | None:
     for death in catalogue.deaths:
         if death.oom_killed and facts.oom_killed:
             return death
-        if (
-            death.signal
-            and death.signal == facts.death_signal
-            and (not death.stages or stage in death.stages)
-        ):
+        if death.signal and death.signal == facts.death_signal and (not death.stages or stage in death.stages):
             return death
     return None
 

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_SECRETIVE = (
-    r"[\w.-]*(?:token|secret|passw(?:or)?d|passwd|api[_-]?key|apikey|access[_-]?key|private[_-]?key|auth)"
-)
+_SECRETIVE = r"[\w.-]*(?:token|secret|passw(?:or)?d|passwd|api[_-]?key|apikey|access[_-]?key|private[_-]?key|auth)"
 
 # What is a secret by its own look, wherever it stands.
 _TOKEN = re.compile(
@@ -50,13 +48,9 @@ _NAMED = re.compile(
 _URL_LOGIN = re.compile(r"(?<=://)[^/\s:@]+(?::[^/\s@]*)?@")
 _EMAIL_OR_LOGIN = re.compile(r"(?<![\w.+-])(?P<user>[\w.+-]+)@(?P<host>[A-Za-z0-9][\w.-]*)")
 _HOME = re.compile(r"(?P<root>/home/|/Users/|\b[A-Za-z]:\\+Users\\+)(?P<name>[^/\\\s:;,'\"()\[\]<>]+)")
-_NAMED_HOST = re.compile(
-    r"(?i)(?P<name>\b(?:host|node|server)[ _-]?name[\"']?\s*[=:]\s*[\"']?)(?P<host>[\w.-]+)"
-)
+_NAMED_HOST = re.compile(r"(?i)(?P<name>\b(?:host|node|server)[ _-]?name[\"']?\s*[=:]\s*[\"']?)(?P<host>[\w.-]+)")
 _NCCL_HOST = re.compile(r"(?m)(?:^|(?<=[\s|)]))(?P<host>[A-Za-z][\w.-]*)(?=:\d+:\d+ \[\d+\] NCCL)")
-_PRIVATE_DOMAIN = re.compile(
-    r"(?i)\b(?:[a-z0-9-]+\.)+(?:local|lan|internal|intranet|corp|home|localdomain|private)\b"
-)
+_PRIVATE_DOMAIN = re.compile(r"(?i)\b(?:[a-z0-9-]+\.)+(?:local|lan|internal|intranet|corp|home|localdomain|private)\b")
 _IPV4 = re.compile(r"(?<![\d.])(?<!==)\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)")
 _IPV6 = re.compile(r"(?i)(?<![\w:.])(?:[0-9a-f]{0,4}:){2,7}(?:[0-9a-f]{1,4}|(?=[^\w:]|$))(?:%\w+)?(?![\w:])")
 _MAC = re.compile(r"(?i)\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b")
@@ -77,9 +71,7 @@ class Redactor:
         self._stand_ins: dict[str, dict[str, str]] = defaultdict(dict)
         known = sorted({n for n in names if len(n) > 2 and n.lower() not in _NOBODY}, key=len, reverse=True)  # noqa: PLR2004
         self._names = (
-            re.compile(r"(?i)(?<![\w-])(?:" + "|".join(map(re.escape, known)) + r")(?![\w-])")
-            if known
-            else None
+            re.compile(r"(?i)(?<![\w-])(?:" + "|".join(map(re.escape, known)) + r")(?![\w-])") if known else None
         )
 
     def __call__(self, text: str) -> str:

@@ -23,7 +23,7 @@ from ruamel.yaml.error import YAMLError
 from blackstack.diagnose.anchors import anchors, compiled
 from blackstack.diagnose.scan import Pattern, Scanner
 from blackstack.errors import UsageError
-from blackstack.finding import Severity  # noqa: TC001 - pydantic reads it at run time
+from blackstack.finding import Severity
 
 SIGNATURES = Path(__file__).with_name("signatures.yaml")
 
@@ -159,9 +159,7 @@ class Catalogue(_Entry):
         faults = [f"{code}: there are two of it" for code in sorted({c for c in codes if codes.count(c) > 1})]
         for s in self.signatures:
             if s.consequence_of != "everything":
-                faults += [
-                    f"{s.code}: consequence_of names no code: {c}" for c in s.consequence_of if c not in codes
-                ]
+                faults += [f"{s.code}: consequence_of names no code: {c}" for c in s.consequence_of if c not in codes]
         for death in self.deaths:
             faults += [f"deaths: no such code: {death.code}"] * (death.code not in codes)
             faults += [f"deaths: no such stage: {name}" for name in death.stages if name not in stages]
@@ -213,9 +211,7 @@ def load(path: Path = SIGNATURES) -> Catalogue:
         raise UsageError(f"{path.name} is not YAML", why=str(error)) from error
     except ValidationError as error:
         why = [f"{_place(fault['loc'], data)}: {fault['msg']}" for fault in error.errors()]
-        raise UsageError(
-            f"{path.name} has {len(why)} fault(s)", why=why, fix="see the comment at its top"
-        ) from error
+        raise UsageError(f"{path.name} has {len(why)} fault(s)", why=why, fix="see the comment at its top") from error
 
 
 def _place(location: tuple[int | str, ...], data: dict[str, Any]) -> str:

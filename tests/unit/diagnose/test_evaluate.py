@@ -24,9 +24,7 @@ def test_scores_count_the_first_answer_the_first_three_and_false_alarms() -> Non
     assert Score.of(cases) == Score(failures=3, top1=1, top3=2, healthy=2, false_alarms=1)
 
 
-def test_a_wrong_answer_is_shown_and_fails_the_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_wrong_answer_is_shown_and_fails_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = [
         {"id": "A", "label": "libnuma-missing", "log": "libnuma.so.1: cannot open shared object file"},
         {"id": "B", "label": "disk-full", "log": "nothing to see"},

@@ -54,9 +54,7 @@ def test_a_warning_of_the_start_is_forgotten_when_the_server_served() -> None:
 
 
 def test_an_error_after_the_start_is_not_forgotten() -> None:
-    assert codes(SERVING, "CUDA error: an illegal memory access was encountered") == [
-        "cuda-illegal-memory-access"
-    ]
+    assert codes(SERVING, "CUDA error: an illegal memory access was encountered") == ["cuda-illegal-memory-access"]
 
 
 def test_patterns_that_belong_together_must_stand_near_each_other() -> None:

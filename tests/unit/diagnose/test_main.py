@@ -47,9 +47,7 @@ def test_a_healthy_file_gives_an_empty_list(healthy: Path, capsys: pytest.Captur
     assert json.loads(capsys.readouterr().out) == []
 
 
-def test_several_files_give_one_list_a_file(
-    broken: Path, healthy: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_several_files_give_one_list_a_file(broken: Path, healthy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(healthy), str(broken), "--json"]) == 1
     assert [len(findings) for findings in json.loads(capsys.readouterr().out)] == [0, 1]
 
@@ -118,9 +116,7 @@ def test_a_screen_is_one_screen() -> None:
     assert all(len(line) <= 100 for line in told.splitlines() if "line " in line)
 
 
-def test_a_bundle_is_redacted_and_says_what_it_holds(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bundle_is_redacted_and_says_what_it_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log, plan, target = tmp_path / "kim.log", tmp_path / "plan.json", tmp_path / "out.tar.gz"
     log.write_text(f"HF_TOKEN=hf_abcdefghijklmnop from /home/kim at 192.168.7.7\n{LIBNUMA}")
     plan.write_text('{"env": {"API_KEY": "s3cr3t-value"}, "image": "vllm/vllm-openai:v0.26.0"}')

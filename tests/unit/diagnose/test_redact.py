@@ -82,9 +82,7 @@ def test_the_same_host_is_the_same_in_every_file() -> None:
 
 
 def test_names_that_the_caller_knows_are_taken_out_anywhere() -> None:
-    assert (
-        Redactor(["gpu-box", "kim"])("GPU-Box: model of Kim, kimchi") == "<name-1>: model of <name-2>, kimchi"
-    )
+    assert Redactor(["gpu-box", "kim"])("GPU-Box: model of Kim, kimchi") == "<name-1>: model of <name-2>, kimchi"
 
 
 @given(WORD, AROUND, AROUND)
