@@ -47,6 +47,7 @@ def lint(session: nox.Session) -> None:
     session.run(tool("ruff"), "format", *(() if fix else ("--check",)), external=True)
     session.run(tool("hadolint"), *map(str, sorted(ROOT.glob("dockerfiles/*/Dockerfile"))), external=True)
     session.run(tool("shellcheck"), *shell_scripts(), external=True)
+    session.run(tool("python"), "-m", "blackstack.diagnose.guide", "--check", external=True)
     problem = no_compose(session)
     if problem:
         skip_docker(session, problem)
@@ -110,6 +111,16 @@ def smoke(session: nox.Session, stack: str) -> None:
             session.run(str(environment), "-B", "-m", "unittest", *tests, env=places, external=True)
     if not image and not environment:
         session.skip(f"{stack} is not here, get it with: inv build --stack {stack}")
+
+
+@nox.session(name="diagnose-eval", venv_backend="none")
+def diagnose_eval(session: nox.Session) -> None:
+    """Score the diagnosis on labelled logs that are kept outside this repository, where they are there."""
+    labelled = Path(session.posargs[0]) if session.posargs else ROOT.parent / "shared/errors/errors.jsonl"
+    if not labelled.is_file():
+        session.skip(f"there are no labelled logs at {labelled}; name a file after --")
+    tool = dev(session)
+    session.run(tool("python"), "-m", "blackstack.diagnose.evaluate", str(labelled), "--at-least", "0.95", external=True)
 
 
 def pytest(session: nox.Session, folder: str) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from blackstack import catalog, console, doctor, plan, ready
@@ -19,6 +19,7 @@ from blackstack.progress import Progress, StageClock
 from blackstack.runtime import proc, state
 from blackstack.runtime.base import Running, Runtime
 from blackstack.verbs.choose import ROOT, Found, all_up, find, named, only, planned, runtime_called, short
+from blackstack.verbs.diagnosing import WHOLE_LOG, facts_of, name_the_cause
 
 
 def build(stack: str | None, wishes: Wishes, *, no_cache: bool = False) -> None:
@@ -105,19 +106,23 @@ def _start(made: Plan, progress: Progress, timeout: float | None, interruption: 
     except BaseException as error:
         with undisturbed():
             progress.finish(failed=True)
-            _clean_up(made, runtime, progress)
+            _clean_up(made, runtime, progress, error)
             progress.finish()
         if isinstance(error, BlackstackError):
+            name_the_cause(error, runtime.tail(made.stack, WHOLE_LOG))
             error.fix = (*error.fix, f"inv logs --stack {name}   # its whole log; nothing is left running")
         raise
     _note(made, "ready", answer)
     return answer
 
 
-def _clean_up(made: Plan, runtime: Runtime, progress: Progress) -> None:
+def _clean_up(made: Plan, runtime: Runtime, progress: Progress, error: BaseException) -> None:
     with contextlib.suppress(BlackstackError):  # the error that brought us here is the one to tell
         runtime.stop(made.stack, progress)
     _note(made, "failed")
+    if isinstance(error, ready.ServerExitedError):  # its remains are gone now; `inv diagnose` wants to know
+        path = state.folder(ROOT, made.stack.name) / state.UP
+        proc.write(path, {**proc.read(path), "exit_facts": asdict(facts_of(error.running, error.stage))})
 
 
 def _wait_for(runtime: Runtime, made: Plan, url: str, timeout: float | None) -> ready.Wait:

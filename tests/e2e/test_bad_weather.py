@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -101,3 +102,21 @@ def test_a_model_file_that_is_cut_off_is_said(shell: Shell) -> None:
     assert said.code == 3, said.all
     assert "llama.cpp could not serve" in said.err
     assert shell.processes() == []
+
+
+def test_the_cause_of_a_failed_start_is_named_and_can_be_asked_for_later(shell: Shell) -> None:
+    up = shell.inv("up", *LLAMA, "--set", "MODEL_FILE=/nowhere.gguf", "--set", f"PORT={free_port()}")
+    asked = shell.inv("diagnose", "--stack", "llamacpp-cpu", "--json")
+
+    assert "[model-file-missing]" in up.err
+    assert asked.code == 1
+    assert json.loads(asked.out)[0]["code"] == "model-file-missing"
+
+
+def test_a_silent_death_still_ends_in_a_verdict(shell: Shell) -> None:
+    said = shell.inv("up", "--stack", "toy", "--python", sys.executable, "--set", "MODE=die-on-first")
+
+    assert said.code == 3
+    assert "SIGABRT" in said.err
+    assert "cause: " in said.err
+    assert "[native-abort]" in said.err
