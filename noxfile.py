@@ -120,7 +120,8 @@ def diagnose_eval(session: nox.Session) -> None:
     if not labelled.is_file():
         session.skip(f"there are no labelled logs at {labelled}; name a file after --")
     tool = dev(session)
-    session.run(tool("python"), "-m", "blackstack.diagnose.evaluate", str(labelled), "--at-least", "0.95", external=True)
+    words = ("blackstack.diagnose.evaluate", str(labelled), "--at-least", "0.95")
+    session.run(tool("python"), "-m", *words, external=True)
 
 
 def pytest(session: nox.Session, folder: str) -> None:

@@ -30,7 +30,7 @@ class Engine:
     Attributes:
         version: of the engine.
         compose: version of the compose plugin, or empty where there is none.
-        images: every tag that the engine holds.
+        images: the name of every image that the engine holds, by tag and by digest.
         address: how it is reached, as DOCKER_HOST writes it.
     """
 
@@ -151,7 +151,9 @@ def _look_at_engine() -> Engine:
     return Engine(
         version=version,
         compose=compose.out.strip() if compose.code == 0 else "",
-        images=frozenset(tag for image in images for tag in image.get("RepoTags") or ()),
+        images=frozenset(
+            name for image in images for key in ("RepoTags", "RepoDigests") for name in image.get(key) or ()
+        ),
         address=engine_address(),
     )
 

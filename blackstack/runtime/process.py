@@ -18,7 +18,7 @@ from blackstack import shell
 from blackstack.catalog import Stack
 from blackstack.errors import BlackstackError, BlockedError
 from blackstack.interrupt import deferred
-from blackstack.plan import COMPLETE, Plan, Step, environment_folder
+from blackstack.plan import COMPLETE, Plan, Step
 from blackstack.progress import Progress
 from blackstack.runtime import proc, state
 from blackstack.runtime.base import Running
@@ -147,8 +147,9 @@ class ProcessRuntime:
     def ask(self, stack: Stack, code: str) -> str:
         """Run a line of Python with the environment's interpreter."""
         note = proc.read(state.folder(self.root, stack.name) / state.SERVER)
-        python = str(note.get("python") or environment_folder(stack) / "bin" / "python")
-        return shell.capture([python, "-c", code], timeout=60, check=True).out
+        if "python" not in note:
+            raise BlackstackError(f"{stack.name} has no process to ask")
+        return shell.capture([str(note["python"]), "-c", code], timeout=60, check=True).out
 
     def _make(self, step: Step, plan: Plan, progress: Progress, lock: int) -> None:
         progress.stage({"environment": "environment", "install": "install", "prepare": "prepare"}[step.kind])
