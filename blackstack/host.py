@@ -52,6 +52,7 @@ class Host:
         disk_free_bytes: of the disk that the repository lies on.
         system: kernel and distribution.
         python: the version that we run on.
+        revision: the repository's commit, with ``-dirty`` where files differ from it; empty without git.
     """
 
     engine: Engine | None
@@ -62,6 +63,7 @@ class Host:
     disk_free_bytes: int
     system: str
     python: str
+    revision: str = ""
 
 
 def look(root: Path) -> Host:
@@ -80,6 +82,7 @@ def look(root: Path) -> Host:
         disk_free_bytes=shutil.disk_usage(root).free,
         system=f"{platform.system()} {platform.release()}, {_distribution()}",
         python=platform.python_version(),
+        revision=_revision(root),
     )
 
 
@@ -156,6 +159,13 @@ def _look_at_engine() -> Engine:
         ),
         address=engine_address(),
     )
+
+
+def _revision(root: Path) -> str:
+    if shutil.which("git") is None:
+        return ""
+    described = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    return shell.capture(described, timeout=ANSWER_S).out.strip()
 
 
 def _cpu_name() -> str:

@@ -35,7 +35,7 @@ def steps(stack: Stack, host: Host, settings: Settings, shell_env: Mapping[str, 
     first: tuple[Step, ...] = ()
     if host.engine is None or name not in host.engine.images:
         missing = Step(kind="pull", argv=("docker", "pull", image))
-        first = (build_step(stack, settings, shell_env) if stack.x.build else missing,)
+        first = (build_step(stack, host, settings, shell_env) if stack.x.build else missing,)
     # Every knob goes along, so that a value of the shell that a profile overrules does not slip in; what a person
     # would have to type are the ones that differ from the file's own defaults.
     env = {key: setting.value for key, setting in settings.items() if key in stack.defaults}
@@ -51,7 +51,7 @@ def compose_argv(stack: Stack, *words: str) -> tuple[str, ...]:
     return ("docker", "compose", "--file", str(path), "--project-name", stack.project, *words)
 
 
-def build_step(stack: Stack, settings: Settings, shell_env: Mapping[str, str], *words: str) -> Step:
+def build_step(stack: Stack, host: Host, settings: Settings, shell_env: Mapping[str, str], *words: str) -> Step:
     """Return the command that builds the stack's image.
 
     What a company's network needs goes in as BuildKit secrets: the CA bundle, the package index, proxies. A secret
@@ -75,6 +75,9 @@ def build_step(stack: Stack, settings: Settings, shell_env: Mapping[str, str], *
         settings["IMAGE"].value,
         "--load",
     ]
+    version = settings["IMAGE"].value.rpartition("/")[2].partition(":")[2]
+    for key, value in (("VERSION", version), ("REVISION", host.revision)):  # its OCI labels
+        argv += ["--build-arg", f"{key}={value}"] if value else []
     for key in build.args:
         argv += ["--build-arg", f"{key}={settings[key].value}"]
     bundles = [shell_env[name] for name in _CA_BUNDLES if shell_env.get(name) and Path(shell_env[name]).is_file()]

@@ -145,6 +145,7 @@ def _ran_on(machine: host.Host) -> dict[str, Any]:
         "cores": machine.cores,
         "memory_bytes": machine.memory_bytes,
         "system": machine.system,
+        "blackstack_revision": machine.revision,
         **engine,
     }
 

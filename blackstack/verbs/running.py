@@ -25,11 +25,11 @@ from blackstack.verbs.diagnosing import WHOLE_LOG, facts_of, name_the_cause
 def build(stack: str | None, wishes: Wishes, *, no_cache: bool = False) -> None:
     """Build the stack's image; with the process runtime, its environment."""
     with interruptible() as interruption, console.progress() as progress:
-        made, _ = planned(named(stack), wishes)
+        made, machine = planned(named(stack), wishes)
         interruption.leaves = f"{made.stack.name} was not built; nothing half-made is left"
         if made.runtime == "docker":
             words = ("--no-cache",) if no_cache else ()
-            step = plan.build_step(made.stack, made.settings, os.environ, *words)
+            step = plan.build_step(made.stack, machine, made.settings, os.environ, *words)
             made = replace(made, steps=(step,))
         runtime_called(made.runtime).prepare(made, progress)
     console.say(f"{made.stack.name} is built: {made.image or short(made.environment)}")
