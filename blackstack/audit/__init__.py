@@ -1,0 +1,1 @@
+"""Know before you run."""

@@ -1,0 +1,317 @@
+"""The audit itself: one target in, one report out. Reads like the question: torch first, then package by package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from blackstack.audit import abi, coverage, groups
+from blackstack.audit.binary import UnreadableError
+from blackstack.audit.dists import Distribution, Site, read_site
+from blackstack.audit.elf import Symbol
+from blackstack.audit.model import FileReport, Loads, PackageReport, Runs, worst
+from blackstack.audit.process import DRIVER, Library, Problem, Process
+from blackstack.audit.symbols import LIBRARIES, Table, is_torch_name, lookup
+from blackstack.audit.symhash import gnu_hash
+from blackstack.audit.torch import Torch, find_torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from blackstack.audit.arch import Version
+    from blackstack.audit.target import Target
+
+#: Distributions that only carry libraries for others: what nobody asks for may lack its own needs.
+_CARRIERS = ("nvidia-", "cuda-", "triton")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the audit is for."""
+
+    gpu: Version = (12, 0)
+    driver: Version | None = None
+
+
+@dataclass
+class Evidence:
+    """What was seen of one file before it is judged."""
+
+    path: str
+    host: Path
+    problems: list[Problem] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    needed: tuple[str, ...] = ()
+    cover: coverage.Coverage | None = None
+
+
+@dataclass(frozen=True)
+class Package:
+    """A distribution with all that was seen of its files, and the verdict."""
+
+    distribution: Distribution
+    files: tuple[Evidence, ...]
+    report: PackageReport
+    lock: abi.Lock | None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Everything that was seen; the findings are drawn from this."""
+
+    target: Target
+    question: Question
+    torch: Torch | None
+    torch_problems: tuple[Problem, ...]
+    sites: tuple[Site, ...]
+    packages: tuple[Package, ...]
+    expected: tuple[str, ...]
+    torch_exports: tuple[str, ...] = ()
+
+    @property
+    def distributions(self) -> dict[str, Distribution]:
+        """All installed distributions; the first folder on the path wins."""
+        return {n: d for site in reversed(self.sites) for n, d in site.distributions.items()}
+
+
+def examine(target: Target, question: Question) -> Environment:
+    """Look at everything once."""
+    with Library(target.root) as library:
+        return _Examination(target, question, library).run()
+
+
+class _Examination:
+    """The state of one run: the mapped files, the imagined process, the symbol table."""
+
+    def __init__(self, target: Target, question: Question, library: Library) -> None:
+        self.target = target
+        self.question = question
+        self.library = library
+        self.sites = tuple(read_site(target.root.host(site)) for site in target.sites)
+        self.torch = find_torch(target.root, target.sites)
+        self.plain = Process(library, target.machine, target.library_path)
+        self.with_torch = self.plain.fork()
+
+    def run(self) -> Environment:
+        torch_problems: tuple[Problem, ...] = ()
+        if self.torch:
+            torch_problems = tuple(self.torch.enter(self.with_torch, self.target.sites))
+        owned: dict[str, tuple[Distribution, list[Evidence]]] = {}
+        for site in self.sites:
+            for file in site.files:
+                name = site.owner(file)
+                distribution = site.distributions.get(name) or Distribution(name, "")
+                evidence = self._look(file)
+                owned.setdefault(name, (distribution, []))[1].append(evidence)
+        self._load(owned, torch_works=not torch_problems)
+        table = lookup(name for _, files in owned.values() for file in files for name in file.names)
+        packages = tuple(
+            self._judge(distribution, files, table, torch_problems) for distribution, files in sorted_by_name(owned)
+        )
+        wanted = {n for _, files in owned.values() for f in files for n in f.needed if DRIVER.fullmatch(n)}
+        return Environment(
+            self.target,
+            self.question,
+            self.torch,
+            torch_problems,
+            self.sites,
+            packages,
+            tuple(sorted(wanted)),
+            tuple(self._overloads(packages)),
+        )
+
+    def _look(self, file: Path) -> Evidence:
+        evidence = Evidence(self.target.root.inside(file), file)
+        try:
+            if file.suffix == ".cubin":
+                evidence.cover = coverage.cover_cubin(file, self.question.gpu)
+                return evidence
+            elf = self.library.elf(evidence.path)
+            if elf.machine == "cuda":
+                evidence.cover = coverage.cover_cubin(file, self.question.gpu)
+                return evidence
+            evidence.needed = elf.needed
+            evidence.names = {symbol.name for symbol in elf.imports if is_torch_name(symbol.name)}
+            evidence.cover = coverage.cover(elf, self.question.gpu, self.question.driver)
+        except UnreadableError as error:
+            if not _linker_script(file):
+                evidence.problems.append(Problem("unreadable", evidence.path, evidence.path, str(error)))
+        return evidence
+
+    def _load(self, owned: dict[str, tuple[Distribution, list[Evidence]]], *, torch_works: bool) -> None:
+        """Open every file in a process of its own, with torch loaded first where the package uses torch."""
+        for name, (distribution, files) in owned.items():
+            uses_torch = name == "torch" or any(r.name == "torch" for r in distribution.requires)
+            uses_torch = uses_torch or any(f.names or set(f.needed) & set(LIBRARIES) for f in files)
+            base = self.with_torch if uses_torch and torch_works else self.plain
+            folders = tuple(dict.fromkeys(str(PurePosixPath(f.path).parent) for f in files))
+            for file in files:
+                if file.host.suffix != ".cubin" and not file.problems and file.needed:
+                    beside = (str(PurePosixPath(file.path).parent), *folders)
+                    file.problems.extend(base.fork().dlopen(file.path, beside=beside))
+
+    def _judge(
+        self, distribution: Distribution, files: list[Evidence], table: Table, torch_problems: tuple[Problem, ...]
+    ) -> Package:
+        lock = None
+        if distribution.name != "torch" and self.torch:
+            lock = self._lock(distribution, files, table)
+        relative = {file.path: self._relative(file.path) for file in files}
+        alternative = groups.alternatives(relative.values())
+        reports = []
+        for file in files:
+            loads, reasons = self._verdict(file, lock, distribution, torch_problems)
+            path = relative[file.path]
+            optional = distribution.name.startswith(_CARRIERS) or groups.other_python(path, self.target.python)
+            if groups.other_python(path, self.target.python):
+                reasons = (*reasons, "for another Python: never imported by this one")
+            reports.append(
+                FileReport(
+                    path,
+                    loads,
+                    reasons,
+                    required=not optional,
+                    group=alternative.get(path, ""),
+                    runs={self._gpu: file.cover.runs} if file.cover else {},
+                    uncovered=file.cover.uncovered if file.cover else (),
+                )
+            )
+        reports = self._choose(reports)
+        total = sum((file.cover.runs for file in files if file.cover), Runs())
+        demanded = self._demanded(distribution)
+        report = PackageReport(
+            distribution.name,
+            distribution.version,
+            worst([*(r.loads for r in reports if r.required), *demanded]),
+            tuple(reports),
+            {self._gpu: total} if total.total else {},
+            lock.built_for if lock else "",
+        )
+        return Package(distribution, tuple(files), report, lock)
+
+    @property
+    def _gpu(self) -> str:
+        return f"{self.question.gpu[0]}.{self.question.gpu[1]}"
+
+    def _relative(self, path: str) -> str:
+        site = next((s for s in self.target.sites if path.startswith(f"{s}/")), "")
+        return path.removeprefix(f"{site}/")
+
+    def _lock(self, distribution: Distribution, files: list[Evidence], table: Table) -> abi.Lock | None:
+        bound = [file for file in files if abi.cxx_names(file.names)]
+        if not bound or not self.torch:
+            return None
+        foreign = [
+            {name for name in file.names if not self._by_sibling(name, file, files)} for file in bound
+        ]
+        missing = {p.name for file in bound for p in file.problems if p.kind == "symbol"}
+        binds = not any(names & missing for names in foreign)
+        if binds and not self.with_torch.has("libtorch_cpu.so"):
+            binds = True  # torch itself is broken: the table alone decides
+        folders = dict.fromkeys(file.host.parent for file in files)
+        said = abi.origin(distribution, folders)
+        return abi.lock(table, foreign, said, self.torch.minor, binds=binds)
+
+    def _by_sibling(self, name: str, file: Evidence, files: list[Evidence]) -> bool:
+        """Does another file of the same distribution define NAME, as libtorchaudio.so does for _torchaudio.so?"""
+        symbol, hashed = Symbol(name), gnu_hash(name)
+        for other in files:
+            if other is file or other.host.suffix == ".cubin":
+                continue
+            try:
+                if self.library.elf(other.path).exports(symbol, hashed):
+                    return True
+            except UnreadableError:
+                continue
+        return False
+
+    def _verdict(
+        self, file: Evidence, lock: abi.Lock | None, distribution: Distribution, torch_problems: tuple[Problem, ...]
+    ) -> tuple[Loads, tuple[str, ...]]:
+        reasons = list(dict.fromkeys(describe(problem) for problem in file.problems))
+        loads: Loads = "fail" if reasons else "ok"
+        if lock and lock.reason and abi.cxx_names(file.names):
+            loads = worst([loads, self._siblings(lock, file)])
+            reasons.append(lock.reason)
+        if torch_problems and distribution.name != "torch" and (file.names or set(file.needed) & set(LIBRARIES)):
+            loads = "fail"
+            reasons.insert(0, "torch itself does not load")
+        return loads, tuple(reasons)
+
+    def _siblings(self, lock: abi.Lock, file: Evidence) -> Loads:
+        """A file that binds, beside one that does not: surely dead only where layouts are known to differ."""
+        del file
+        return lock.loads
+
+    def _choose(self, reports: list[FileReport]) -> list[FileReport]:
+        """Of alternatives require the one that this CUDA or GPU selects, else the best."""
+        members: dict[str, list[FileReport]] = {}
+        for report in reports:
+            if report.group:
+                members.setdefault(report.group, []).append(report)
+        needed: set[str] = set()
+        for found in members.values():
+            cuda = self.torch.cuda if self.torch else ""
+            pick = groups.chosen((r.path for r in found), cuda, self.question.gpu)
+            best = min(found, key=lambda r: ("ok", "risk", "fail").index(r.loads))
+            needed.add(pick or best.path)
+        return [
+            r if not r.group or r.path in needed else FileReport(**{**vars(r), "required": False}) for r in reports
+        ]
+
+    def _demanded(self, distribution: Distribution) -> Iterator[Loads]:
+        """A package whose demand on torch's version is not met may load and still break in Python."""
+        if self.torch and distribution.name != "torch":
+            if any(r.name == "torch" and not r.met_by(self.torch.version) for r in distribution.requires):
+                yield "risk"
+
+    def _overloads(self, packages: tuple[Package, ...]) -> Iterator[str]:
+        """Yield torch's names that resemble those that are missing: the new signatures."""
+        from blackstack.audit.demangle import overload_prefix
+
+        missing = {p.name for package in packages for file in package.files for p in file.problems if p.kind == "symbol"}
+        prefixes = tuple({prefix for name in missing if is_torch_name(name) and (prefix := overload_prefix(name))})
+        if not prefixes or not self.torch:
+            return
+        for library in LIBRARIES:
+            path = f"{self.torch.folder}/lib/{library}"
+            try:
+                yield from (n for n in self.library.elf(path).exported_names() if n.startswith(prefixes))
+            except UnreadableError:
+                continue
+
+
+def sorted_by_name(
+    owned: dict[str, tuple[Distribution, list[Evidence]]],
+) -> list[tuple[Distribution, list[Evidence]]]:
+    """Return packages in the order of their names."""
+    return [owned[name] for name in sorted(owned)]
+
+
+def describe(problem: Problem) -> str:
+    """Say a problem as ld.so would, with the file that really has it."""
+    where = PurePosixPath(problem.file).name
+    match problem.kind:
+        case "library":
+            return f"{problem.name}: not found (wanted by {where})"
+        case "version":
+            return f"{problem.name} not defined in {problem.detail} (wanted by {where})"
+        case "symbol":
+            at = f"@{problem.detail}" if problem.detail else ""
+            return f"undefined symbol: {problem.name}{at} (wanted by {where})"
+        case "machine":
+            return f"{where}: {problem.detail}"
+        case _:
+            return f"{PurePosixPath(problem.name).name}: {problem.detail}"
+
+
+def _linker_script(file: Path) -> bool:
+    """``libfoo.so`` may be a text for the linker; nobody loads it."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(512)
+    except OSError:
+        return False
+    return any(word in head for word in (b"INPUT(", b"INPUT (", b"GROUP (", b"GNU ld script"))
