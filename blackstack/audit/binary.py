@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import mmap
 import struct
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -95,11 +95,9 @@ def mapped(path: Path) -> Iterator[View]:
     try:
         yield view
     finally:
-        view.release()
-        try:
+        with suppress(BufferError):  # a slice is still in use, perhaps in a traceback; it ends with its last user
+            view.release()
             mapping.close()
-        except BufferError:  # a slice lives on in a traceback; the garbage collector closes it
-            pass
 
 
 _U16, _U32, _U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from blackstack.audit.fatbin import Unit
 
 _NAMED = 12  # units whose kernels are named, per file
-_BYTES_NAMED = 8 << 20  # bytes unpacked for it, per file
 _CUBIN = struct.Struct("<4sBBBBB")
 _CUBIN_MACHINE = 190
 _SUFFIX = re.compile(r"sm_?(\d{2,3})([af])(?![a-z0-9])")
@@ -38,8 +37,8 @@ class Coverage:
     too_new: Version | None = None  # the CUDA that a driver would need for PTX that is the only way
 
 
-def cover(elf: Elf, gpu: Version, driver: Version | None) -> Coverage | None:
-    """Judge a library; None if it holds no GPU code."""
+def cover(elf: Elf, gpu: Version, driver: Version | None, *, names: bool = True) -> Coverage | None:
+    """Judge a library; None if it holds no GPU code. NAMES: say which kernels have none for this GPU."""
     units = read_units(elf)
     if not units:
         return None
@@ -59,7 +58,7 @@ def cover(elf: Elf, gpu: Version, driver: Version | None) -> Coverage | None:
         for image in unit.images
         if image.kind != "other"
     }
-    return Coverage(runs, _names(elf, gaps), tuple(sorted(archs)), max(needs, default=None))
+    return Coverage(runs, _names(elf, gaps) if names else (), tuple(sorted(archs)), max(needs, default=None))
 
 
 def cover_cubin(path: Path, gpu: Version) -> Coverage:
@@ -84,12 +83,8 @@ def cover_cubin(path: Path, gpu: Version) -> Coverage:
 
 def _names(elf: Elf, units: Iterable[Unit]) -> tuple[str, ...]:
     found: dict[str, None] = {}
-    left = _BYTES_NAMED
     for unit in list(units)[:_NAMED]:
         image = min(unit.images, key=lambda image: image.raw or image.stored)
-        left -= max(image.raw, image.stored)
-        if left < 0:
-            break
         try:
             found.update(dict.fromkeys(kernel_names(elf.view, image)))
         except UnreadableError:

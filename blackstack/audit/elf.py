@@ -37,10 +37,11 @@ _MANY = 1 << 16  # more dynamic entries, versions or chain links than any real f
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A name that a file wants from others, with the version it insists on (empty: any)."""
+    """A name that a file wants from others; where it insists on a version, of which library."""
 
     name: str
     version: str = ""
+    library: str = ""
     weak: bool = False
 
 
@@ -141,13 +142,13 @@ class Elf:
         for table, length in ((_DT_RELA, _DT_RELASZ), (_DT_JMPREL, _DT_PLTRELSZ)):
             wanted |= self._relocated(table, length)
         wanted.discard(0)
-        versions = {index: name for _, name, index, _ in self._verneed()}
+        versions = {index: (name, library) for library, name, index, _ in self._verneed()}
         found = []
         for index in sorted(wanted):
             name, info, section = self._symbol(index)
             if section == _SHN_UNDEF and info >> 4 != _STB_LOCAL:
-                version = versions.get(self._version_index(index) & 0x7FFF, "")
-                found.append(Symbol(self._string(name), version, info >> 4 == _STB_WEAK))
+                version, library = versions.get(self._version_index(index) & 0x7FFF, ("", ""))
+                found.append(Symbol(self._string(name), version, library, info >> 4 == _STB_WEAK))
         return tuple(found)
 
     # -- what it offers ------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ class _Examination:
             for file in site.files:
                 name = site.owner(file)
                 distribution = site.distributions.get(name) or Distribution(name, "")
-                evidence = self._look(file)
+                evidence = self._look(file, names=not name.startswith(_CARRIERS))
                 owned.setdefault(name, (distribution, []))[1].append(evidence)
         self._load(owned, torch_works=not torch_problems)
         table = lookup(name for _, files in owned.values() for file in files for name in file.names)
@@ -122,7 +122,7 @@ class _Examination:
             tuple(self._overloads(packages)),
         )
 
-    def _look(self, file: Path) -> Evidence:
+    def _look(self, file: Path, *, names: bool) -> Evidence:
         evidence = Evidence(self.target.root.inside(file), file)
         try:
             if file.suffix == ".cubin":
@@ -134,7 +134,7 @@ class _Examination:
                 return evidence
             evidence.needed = elf.needed
             evidence.names = {symbol.name for symbol in elf.imports if is_torch_name(symbol.name)}
-            evidence.cover = coverage.cover(elf, self.question.gpu, self.question.driver)
+            evidence.cover = coverage.cover(elf, self.question.gpu, self.question.driver, names=names)
         except UnreadableError as error:
             if not _linker_script(file):
                 evidence.problems.append(Problem("unreadable", evidence.path, evidence.path, str(error)))
@@ -150,7 +150,7 @@ class _Examination:
             for file in files:
                 if file.host.suffix != ".cubin" and not file.problems and file.needed:
                     beside = (str(PurePosixPath(file.path).parent), *folders)
-                    file.problems.extend(base.fork().dlopen(file.path, beside=beside))
+                    file.problems.extend(_first_causes(base.fork().dlopen(file.path, beside=beside)))
 
     def _judge(
         self, distribution: Distribution, files: list[Evidence], table: Table, torch_problems: tuple[Problem, ...]
@@ -281,6 +281,15 @@ class _Examination:
                 yield from (n for n in self.library.elf(path).exported_names() if n.startswith(prefixes))
             except UnreadableError:
                 continue
+
+
+def _first_causes(problems: list[Problem]) -> list[Problem]:
+    """Where a library is missing, its symbols are too: keep of them only those that torch should have had."""
+    missing = [problem.name for problem in problems if problem.kind == "library"]
+    if not missing:
+        return problems
+    lost = any(name.startswith(("libtorch", "libc10")) for name in missing)
+    return [p for p in problems if p.kind != "symbol" or (is_torch_name(p.name) and not lost)]
 
 
 def sorted_by_name(

@@ -11,59 +11,56 @@ import importlib
 import re
 from typing import TYPE_CHECKING, Any
 
-from blackstack.audit.binary import UnreadableError, View
-from blackstack.audit.elf import read_elf
+from blackstack.audit.binary import UnreadableError
 
 if TYPE_CHECKING:
+    from blackstack.audit.binary import View
     from blackstack.audit.fatbin import Image
 
-LARGEST = 16 << 20  # bytes of one image after unpacking; only names are wanted, and a hostile size ends here
+_HEAD = 1 << 16  # bytes: a cubin begins with its section names, PTX does not, but its first kernels say enough
 _ENTRY = re.compile(rb"\.entry\s+([\w$]+)")
+_TEXT = re.compile(rb"\.text\.([\w$]+)\0")
 _RUN = 15
 
 
 def kernel_names(view: View, image: Image) -> tuple[str, ...]:
     """Return the mangled names of the kernels in an image; nothing if it cannot be unpacked here."""
-    if max(image.raw, image.stored) > LARGEST or image.kind == "other":
+    if image.kind == "other":
         return ()
-    packed = view.bytes(image.offset, image.stored)
+    packed = view.bytes(image.offset, min(image.stored, _HEAD))
     data: bytes | None = packed
     if image.packing == "lz4":
-        data = lz4_block(packed, image.raw)
+        data = lz4_head(packed, min(image.raw, _HEAD))
     elif image.packing == "zstd":
-        data = _zstd(packed, image.raw)
-    if data is None:
-        return ()
-    if image.kind == "ptx":
-        return tuple(sorted({name.decode() for name in _ENTRY.findall(data)}))
-    sections = read_elf(View(data)).sections
-    return tuple(sorted(s.name.removeprefix(".text.") for s in sections if s.name.startswith(".text.")))
+        data = _zstd_head(packed, min(image.raw, _HEAD))
+    names = (_ENTRY if image.kind == "ptx" else _TEXT).findall(data or b"")
+    return tuple(sorted({name.decode() for name in names}))
 
 
-def lz4_block(packed: bytes, size: int) -> bytes:
-    """Unpack one LZ4 block whose unpacked SIZE is known."""
+def lz4_head(packed: bytes, size: int) -> bytes:
+    """Unpack up to SIZE bytes of an LZ4 block of which perhaps only the beginning is here."""
     out = bytearray()
     at = 0
     try:
-        while at < len(packed):
+        while at < len(packed) and len(out) < size:
             token = packed[at]
             length, at = _length(packed, at + 1, token >> 4)
             out += packed[at : at + length]
             at += length
-            if at >= len(packed) or len(out) >= size:
+            if at >= len(packed):
                 break  # the last sequence has no match
             distance = packed[at] | packed[at + 1] << 8
             length, at = _length(packed, at + 2, token & _RUN)
-            length += 4
+            length = min(length + 4, size)
             start = len(out) - distance
-            if not distance or start < 0 or len(out) + length > size:
+            if not distance or start < 0:
                 raise UnreadableError("an LZ4 block points outside of itself")
             if distance >= length:
                 out += out[start : start + length]
             else:  # an overlapping match repeats its last DISTANCE bytes
                 out += (out[start:] * (length // distance + 1))[:length]
     except IndexError:
-        raise UnreadableError("an LZ4 block ends too early") from None
+        pass  # the rest was not read
     return bytes(out[:size])
 
 
@@ -79,20 +76,17 @@ def _length(packed: bytes, at: int, start: int) -> tuple[int, int]:
     return length, at
 
 
-def _zstd(packed: bytes, size: int) -> bytes | None:
-    module: Any
-    try:
-        module = importlib.import_module("compression.zstd")
-    except ImportError:
+def _zstd_head(packed: bytes, size: int) -> bytes | None:
+    """Unpack the beginning of a zstd frame; None if this Python cannot."""
+    for name in ("compression.zstd", "zstandard"):
         try:
-            module = importlib.import_module("zstandard")
+            module: Any = importlib.import_module(name)
         except ImportError:
-            return None
+            continue
         try:
-            return bytes(module.ZstdDecompressor().decompressobj().decompress(packed)[:size])
+            if name == "zstandard":
+                return bytes(module.ZstdDecompressor().stream_reader(packed).read(size))
+            return bytes(module.ZstdDecompressor().decompress(packed, max_length=size))
         except module.ZstdError as error:
             raise UnreadableError(f"a zstd image is corrupt: {error}") from None
-    try:
-        return bytes(module.ZstdDecompressor().decompress(packed, max_length=size))
-    except module.ZstdError as error:
-        raise UnreadableError(f"a zstd image is corrupt: {error}") from None
+    return None

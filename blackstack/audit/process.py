@@ -19,7 +19,7 @@ from blackstack.audit.search import SystemPaths, system_paths
 from blackstack.audit.symhash import gnu_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from blackstack.audit.root import Root
 
@@ -81,6 +81,7 @@ class Library:
 
     def __init__(self, root: Root) -> None:
         self.root = root
+        self.unmet: dict[tuple[str, ...], tuple[Symbol, ...]] = {}
         self._open: dict[str, Elf | UnreadableError] = {}
         self._stack = contextlib.ExitStack()
 
@@ -238,24 +239,51 @@ class Process:
                 continue
             if need.version not in provider.elf.defined_versions.values():
                 yield Problem("version", item.path, need.version, provider.path)
+        left = self._unmet(item)
         driver = any(link.driver for link in scope)
-        for symbol in item.elf.imports:
-            if symbol.weak or _FROM_PYTHON.match(symbol.name) or (driver and _FROM_DRIVER.match(symbol.name)):
-                continue
-            if not defined(symbol, scope):
+        for symbol in _undefined(left, scope, self._names) if left else ():
+            if not (driver and _FROM_DRIVER.match(symbol.name)):
                 yield Problem("symbol", item.path, symbol.name, symbol.version)
 
+    def _unmet(self, item: Loaded) -> tuple[Symbol, ...]:
+        """Return what the file's own libraries do not define; asked once for all processes imagined over them."""
+        closure = item.closure()
+        key = tuple(member.path for member in closure)
+        found = self.library.unmet.get(key)
+        if found is None:
+            wanted = (s for s in item.elf.imports if not s.weak and not _FROM_PYTHON.match(s.name))
+            found = self.library.unmet[key] = tuple(_undefined(wanted, closure, self._names))
+        return found
 
-def defined(symbol: Symbol, scope: Iterable[Loaded]) -> bool:
-    """Does any file of the scope define SYMBOL?"""
-    hashed = gnu_hash(symbol.name)
-    return any(item.elf.exports(symbol, hashed) for item in scope)
+
+def _undefined(symbols: Iterable[Symbol], scope: Iterable[Loaded], names: Mapping[str, Loaded]) -> Iterator[Symbol]:
+    """Yield the symbols that no file of the scope defines.
+
+    ld.so asks in order and takes the first; whether there *is* one does not depend on the order, so the file that
+    the version names, and the one that had the last answer, are asked first.
+    """
+    order = list(scope)
+    members = {id(item) for item in order}
+    for symbol in symbols:
+        hashed = gnu_hash(symbol.name)
+        hint = names.get(symbol.library) if symbol.library else None
+        if hint is not None and id(hint) in members and hint.elf.exports(symbol, hashed):
+            continue
+        for at, item in enumerate(order):
+            if item.elf.exports(symbol, hashed):
+                if at:
+                    order.insert(0, order.pop(at))
+                break
+        else:
+            yield symbol
 
 
-def _try(step: object, item: Loaded, scope: list[Loaded]) -> list[Problem]:
+def _try(
+    step: Callable[[Loaded, list[Loaded]], Iterable[Problem]], item: Loaded, scope: list[Loaded]
+) -> list[Problem]:
     """Run one binding; a table that lies is a fault of that file, not ours."""
     try:
-        return list(step(item, scope))  # type: ignore[operator]
+        return list(step(item, scope))
     except UnreadableError as error:
         return [Problem("unreadable", item.path, item.path, str(error))]
 

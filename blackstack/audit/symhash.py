@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from blackstack.audit.binary import UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from blackstack.audit.binary import View
 
@@ -31,45 +31,49 @@ class HashTable:
         self._gnu = gnu
         if gnu is None:
             return
-        self._buckets, self._first, self._words, self._shift = view.unpack(_GNU, gnu)
-        if not self._buckets or not self._words:
+        buckets, self._first, words, self._shift = view.unpack(_GNU, gnu)
+        if not buckets or not words:
             raise UnreadableError("the symbol hash table is empty")
-        self._bloom = gnu + _GNU.size
-        self._table = self._bloom + 8 * self._words
-        self._chains = self._table + 4 * self._buckets
+        chains = gnu + _GNU.size + 8 * words + 4 * buckets
+        self._bloom = view.raw(gnu + _GNU.size, 8 * words).cast("Q")
+        self._buckets = view.raw(chains - 4 * buckets, 4 * buckets).cast("I")
+        self._chains = view.raw(chains, (view.size - chains) // 4 * 4).cast("I")
 
-    def candidates(self, name: bytes, hashed: int) -> Iterator[int]:
-        """Yield the numbers of the symbols whose hash is that of NAME (HASHED, by `gnu_hash`)."""
+    def candidates(self, name: bytes, hashed: int) -> Iterable[int]:
+        """Return the numbers of the symbols whose hash is that of NAME (HASHED, by `gnu_hash`)."""
         if self._gnu is not None:
             return self._by_gnu(hashed)
-        return self._by_sysv(name) if self._sysv is not None else iter(())
+        return self._by_sysv(name) if self._sysv is not None else ()
 
     def indices(self) -> Iterator[int]:
         """Yield the number of every symbol that others may find."""
         if self._gnu is not None:
-            last = max(self._view.raw(self._table, 4 * self._buckets).cast("I"), default=0)
+            last = max(self._buckets, default=0)
             if last < self._first:
                 return
-            while not self._view.u32(self._chains + 4 * (last - self._first)) & 1:
-                last += 1
-            yield from range(self._first, last + 1)
-        elif self._sysv is not None:
+            for index in range(last - self._first, len(self._chains)):
+                if self._chains[index] & 1:
+                    yield from range(self._first, self._first + index + 1)
+                    return
+            raise UnreadableError("a chain of the symbol hash table does not end")
+        if self._sysv is not None:
             yield from range(1, min(self._view.u32(self._sysv + 4), self._view.size // 24))
 
-    def _by_gnu(self, hashed: int) -> Iterator[int]:
-        word = self._view.u64(self._bloom + 8 * (hashed // 64 % self._words))
+    def _by_gnu(self, hashed: int) -> Iterable[int]:
+        word = self._bloom[hashed // 64 % len(self._bloom)]
         if not (word >> (hashed % 64)) & (word >> ((hashed >> (self._shift & 31)) % 64)) & 1:
+            return ()  # nine of ten lookups end here
+        return self._chain(self._buckets[hashed % len(self._buckets)] - self._first, hashed | 1)
+
+    def _chain(self, start: int, hashed: int) -> Iterator[int]:
+        if start < 0:
             return
-        index = self._view.u32(self._table + 4 * (hashed % self._buckets))
-        if index < self._first:
-            return
-        for _ in range(_LONGEST):
-            link = self._view.u32(self._chains + 4 * (index - self._first))
-            if link | 1 == hashed | 1:
-                yield index
+        for index in range(start, min(start + _LONGEST, len(self._chains))):
+            link = self._chains[index]
+            if link | 1 == hashed:
+                yield index + self._first
             if link & 1:
                 return
-            index += 1
         raise UnreadableError("a chain of the symbol hash table does not end")
 
     def _by_sysv(self, name: bytes) -> Iterator[int]:
