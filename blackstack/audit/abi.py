@@ -1,11 +1,13 @@
-"""The ABI lock: an extension that uses torch's C++ classes is bound to the torch release it was compiled with.
+"""The ABI lock: an extension that uses torch's C++ classes is bound to the torch it was compiled with.
 
 Symbols alone do not show it. torch 2.9 changed the layout of classes without renaming anything: vLLM 0.11.0's
-``_moe_C`` finds all its 78 torch symbols in torch 2.9.1 and aborts inside dlopen. So the question is not only «does
-every name resolve?» but «which torch was this built with?», and the answers come, best first, from
+``_moe_C`` finds all its 78 torch symbols in torch 2.9.1 and aborts inside dlopen. So the question is not
+only «does every name resolve?» but «which torch was this built with?», and the answers come, best first, from
 
-1. a seal that the build wrote, 2. an exact pin, a build record or the version's own words (``+cu12torch2.8``),
-3. the set of releases whose exports satisfy *every* file of the distribution: one that cannot bind condemns all.
+1. a seal that the build wrote, 2. an exact pin, a build record or the version's own words
+(``+cu12torch2.8``),
+3. the set of releases whose exports satisfy *every* file of the distribution: one that cannot bind condemns
+all.
 
 The stable C interface (``aoti_torch_*``) is not bound; it has a first release only, which the symbols show.
 Upstream: https://github.com/pytorch/pytorch/issues/160657, https://github.com/pytorch/ao/issues/2908.
@@ -18,7 +20,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from blackstack.audit.model import Loads
 from blackstack.audit.pins import parse
 from blackstack.audit.symbols import CXX
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blackstack.audit.dists import Distribution
+    from blackstack.audit.model import Loads
     from blackstack.audit.symbols import Minor, Table
 
 #: What our Dockerfiles write beside an extension that they compile.
@@ -35,7 +37,7 @@ SEAL = "blackstack-seal.json"
 #: Between these two releases class layouts changed under unchanged names. Measured: see `docs/audit.md`.
 BREAKS: frozenset[tuple[Minor, Minor]] = frozenset({((2, 8), (2, 9))})
 #: Between these they did not: files of the one were really loaded by the other.
-CLEAN: frozenset[tuple[Minor, Minor]] = frozenset({((2, 14), (2, 15))})
+CLEAN: frozenset[tuple[Minor, Minor]] = frozenset({((2, 7), (2, 8)), ((2, 9), (2, 10)), ((2, 14), (2, 15))})
 
 _IN_VERSION = re.compile(r"(?:torch|pt)[.]?(\d)[.]?(\d{1,2})(?!\d)")
 #: Compiled into every user of SymInt since 2.9, and into none before.
@@ -59,6 +61,14 @@ class Lock:
     reason: str = ""
     candidates: tuple[Minor, ...] = ()
     origin: Origin = Origin()
+
+    def of_binding_file(self, installed: Minor) -> Loads:
+        """Return the verdict for a file that finds all its names, though perhaps a sibling does not."""
+        build = self.origin.minor or (self.candidates[-1] if self.candidates else None)
+        if self.loads != "fail" or build is None:
+            return self.loads
+        steps = _steps(build, installed)
+        return "fail" if steps & BREAKS else "ok" if steps <= CLEAN else "risk"
 
     @property
     def built_for(self) -> str:
@@ -126,10 +136,12 @@ def _by_origin(build: Minor, said: Origin, installed: Minor, candidates: tuple[M
         return Lock("fail", reason, candidates, said)
     if steps <= CLEAN:
         return Lock("ok", f"{words}; no change of layout lies between them", candidates, said)
-    return Lock("risk", f"{words}; every symbol resolves, the class layouts may still differ", candidates, said)
+    return Lock(
+        "risk", f"{words}; every symbol resolves, the class layouts may still differ", candidates, said
+    )
 
 
-def _by_symbols(candidates: tuple[Minor, ...], installed: Minor, *, known: bool) -> Lock:
+def _by_symbols(candidates: tuple[Minor, ...], installed: Minor, *, known: bool) -> Lock:  # noqa: PLR0911
     if not candidates:
         if not known:
             return Lock("risk", f"nothing is known about torch {_text(installed)}; every symbol resolves")
@@ -138,12 +150,18 @@ def _by_symbols(candidates: tuple[Minor, ...], installed: Minor, *, known: bool)
         return Lock("fail", _proved(candidates, Origin(), installed), candidates)
     apart = [minor for minor in candidates if _steps(minor, installed) & BREAKS]
     if apart and len(apart) < len(candidates):
-        words = f"built with one of torch {_list(candidates)}, and says not which; torch {_list(apart)} would abort"
+        words = (
+            f"built with one of torch {_list(candidates)}, not said which; one for {_list(apart)} would abort"
+        )
         return Lock("risk", words, candidates)
     if apart:
         return Lock("fail", _proved(candidates, Origin(), installed), candidates)
     if not known:
-        return Lock("risk", f"built for torch {_list(candidates)}; nothing is known about {_text(installed)}", candidates)
+        return Lock(
+            "risk",
+            f"built for torch {_list(candidates)}; nothing is known about {_text(installed)}",
+            candidates,
+        )
     return Lock("ok", "", candidates)
 
 
@@ -151,7 +169,8 @@ def _proved(candidates: tuple[Minor, ...], said: Origin, installed: Minor) -> st
     if said.version:
         return f"built with torch {said.version} ({said.source}), not {_text(installed)}"
     if candidates:
-        return f"built with torch {_list(candidates)} (the only releases that satisfy all its files), not {_text(installed)}"
+        only = "the only releases that satisfy all its files"
+        return f"built with torch {_list(candidates)} ({only}), not {_text(installed)}"
     return f"built with another torch than {_text(installed)}: one of its files cannot bind"
 
 

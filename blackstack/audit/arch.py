@@ -1,8 +1,9 @@
 """Which GPU code runs on which GPU: the rule alone, no files.
 
-NVIDIA's rule (https://docs.nvidia.com/cuda/blackwell-compatibility-guide/): a cubin for X.Y runs on X.Z with Z >= Y;
-``a`` code runs on that very chip; ``f`` code on the family; PTX is compiled by the driver for anything newer, if the
-driver knows the PTX version. Tried on an H200 with 21 tiny programs; all ran or failed as predicted here.
+NVIDIA's rule (https://docs.nvidia.com/cuda/blackwell-compatibility-guide/): a cubin for X.Y runs on X.Z
+with Z >= Y; ``a`` code runs on that very chip; ``f`` code on the family; PTX is compiled by the driver for
+anything newer, if the driver knows the PTX version. Tried on an H200 with 21 tiny programs; all ran or
+failed as predicted here.
 """
 
 from __future__ import annotations

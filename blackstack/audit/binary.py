@@ -1,6 +1,7 @@
 """Bounded reads from bytes nobody vouches for: every offset is checked, every fault is one exception.
 
-A file is mapped, not read: the pages belong to the kernel's cache, so a 1.5 GB library costs no memory of ours.
+A file is mapped, not read: the pages belong to the kernel's cache, so a 1.5 GB library costs no memory of
+ours.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class View:
             raise UnreadableError(f"wants {length} bytes at {offset:#x} of {self.size:#x}")
         return self._data[offset : offset + length]
 
-    def bytes(self, offset: int, length: int) -> bytes:
+    def copy(self, offset: int, length: int) -> bytes:
         """Return a copy of LENGTH bytes at OFFSET."""
         return self.raw(offset, length).tobytes()
 
@@ -66,12 +67,12 @@ class View:
         step = 256
         end = offset
         while end - offset < limit:
-            chunk = self.bytes(end, min(step, self.size - end)) if end <= self.size else b""
+            chunk = self.copy(end, min(step, self.size - end)) if end <= self.size else b""
             if not chunk:
                 break
             found = chunk.find(0)
             if found >= 0:
-                return self.bytes(offset, end - offset + found)
+                return self.copy(offset, end - offset + found)
             end += len(chunk)
         raise UnreadableError(f"a name at {offset:#x} has no end")
 
@@ -95,7 +96,9 @@ def mapped(path: Path) -> Iterator[View]:
     try:
         yield view
     finally:
-        with suppress(BufferError):  # a slice is still in use, perhaps in a traceback; it ends with its last user
+        with suppress(
+            BufferError
+        ):  # a slice is still in use, perhaps in a traceback; it ends with its last user
             view.release()
             mapping.close()
 

@@ -14,13 +14,14 @@ _LONGEST = 2048
 def _library() -> Any:  # noqa: ANN401 - ctypes
     try:
         library = ctypes.CDLL(ctypes.util.find_library("stdc++") or "libstdc++.so.6")
-        library.__cxa_demangle.restype = ctypes.c_void_p
-        library.__cxa_demangle.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
+        function = library["__cxa_demangle"]
+        function.restype = ctypes.c_void_p
+        function.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
         libc = ctypes.CDLL(None)
         libc.free.argtypes = [ctypes.c_void_p]
     except (OSError, AttributeError):
         return None
-    return library, libc
+    return function, libc
 
 
 @lru_cache(maxsize=4096)
@@ -31,14 +32,16 @@ def demangle(name: str) -> str:
     found = _library()
     if found is None:
         return name
-    library, libc = found
+    function, libc = found
     status = ctypes.c_int()
-    address = library.__cxa_demangle(name.encode(), None, None, ctypes.byref(status))
+    address = function(name.encode(), None, None, ctypes.byref(status))
     if not address:
         return name
     text = ctypes.string_at(address).decode("utf-8", "replace")
     libc.free(address)
-    return text.replace("std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >", "std::string")
+    return text.replace(
+        "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >", "std::string"
+    )
 
 
 def overload_prefix(name: str) -> str:
@@ -54,8 +57,6 @@ def overload_prefix(name: str) -> str:
         while name[digits : digits + 1].isdigit():
             digits += 1
         at = digits + int(name[at:digits])
-    if name[at : at + 2] in {"C1", "C2", "D0", "D1", "D2"}:
-        at += 2
-    elif name[at : at + 1] != "E":  # an operator (two letters), or a template
+    if name[at : at + 2] in {"C1", "C2", "D0", "D1", "D2"} or name[at : at + 1] != "E":
         at += 2
     return name[: at + 1] if name[at : at + 1] == "E" else ""

@@ -1,4 +1,4 @@
-"""What is installed in a folder of packages: distributions, their demands, and which of them owns which file."""
+"""What is installed in a folder of packages: distributions, their demands, and whose each file is."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """Read of an ELF file what the dynamic linker reads, and nothing else.
 
-Program headers and the dynamic section say all that loading needs, so stripped files are no harder than others.
-Exports are never listed: a name is looked up through ``DT_GNU_HASH`` and its Bloom filter, as ld.so does.
+Program headers and the dynamic section say all that loading needs, so stripped files are no harder than
+others. Exports are never listed: a name is looked up through ``DT_GNU_HASH`` and its Bloom filter, as ld.so
+does.
 
-Sources: the generic ABI (https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html), symbol versions in the
-LSB (https://refspecs.linuxfoundation.org/LSB_5.0.0/LSB-Core-generic/LSB-Core-generic/symversion.html).
+Sources: the generic ABI (https://refspecs.linuxfoundation.org/elf/gabi4+/contents.html), symbol versions in
+the LSB (https://refspecs.linuxfoundation.org/LSB_5.0.0/LSB-Core-generic/LSB-Core-generic/symversion.html).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
+_SHT_NOBITS = 8  # a section without bytes in the file
 _SHN_UNDEF, _STB_LOCAL, _STB_WEAK = 0, 0, 2
 _DT_NEEDED, _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_RELA, _DT_RELASZ, _DT_STRSZ = 1, 4, 5, 6, 7, 8, 10
 _DT_SONAME, _DT_RPATH, _DT_PLTRELSZ, _DT_JMPREL, _DT_RUNPATH = 14, 15, 2, 23, 29
@@ -83,7 +85,7 @@ class Elf:
     segments: tuple[Segment, ...]
     section_table: tuple[int, int, int]
 
-    # -- what it says about itself -------------------------------------------------------------------------------
+    # -- what it says about itself ---------------------------------------------------------------------------
 
     @property
     def soname(self) -> str:
@@ -136,7 +138,8 @@ class Elf:
     def imports(self) -> tuple[Symbol, ...]:
         """The undefined symbols that a relocation names.
 
-        Only those are resolved by ld.so. gcc 13 leaves ``_ZSt21ios_base_library_initv`` undefined without one.
+        Only those are resolved by ld.so. gcc 13 leaves ``_ZSt21ios_base_library_initv`` undefined without
+        one.
         """
         wanted: set[int] = set()
         for table, length in ((_DT_RELA, _DT_RELASZ), (_DT_JMPREL, _DT_PLTRELSZ)):
@@ -151,7 +154,7 @@ class Elf:
                 found.append(Symbol(self._string(name), version, library, info >> 4 == _STB_WEAK))
         return tuple(found)
 
-    # -- what it offers ------------------------------------------------------------------------------------------
+    # -- what it offers --------------------------------------------------------------------------------------
 
     def exports(self, symbol: Symbol, hashed: int) -> bool:
         """Would ld.so bind SYMBOL (whose GNU hash is HASHED) to this file?"""
@@ -182,10 +185,10 @@ class Elf:
         return tuple(
             Section(_text(self.view.cstring(strings + row[0])), row[4], row[5])
             for row in rows
-            if row[1] != 8  # SHT_NOBITS has no bytes in the file
+            if row[1] != _SHT_NOBITS
         )
 
-    # -- how it is stored ----------------------------------------------------------------------------------------
+    # -- how it is stored ------------------------------------------------------------------------------------
 
     @cached_property
     def _dynamic(self) -> Mapping[int, tuple[int, ...]]:
@@ -290,7 +293,7 @@ class Elf:
                 yield library, self._string(self.view.u32(entry + 8)), self.view.u16(entry + 6), weak
 
     def _relocated(self, table: int, length: int) -> set[int]:
-        """Symbol numbers named by one relocation table, 64 Ki entries at a time so that memory stays small."""
+        """Symbol numbers named by one relocation table, read in pieces so that memory stays small."""
         start = self._address(table)
         left = self._value(length) or 0
         found: set[int] = set()
@@ -306,9 +309,9 @@ class Elf:
 
 def read_elf(view: View) -> Elf:
     """Read the headers of an ELF file; what is not a whole 64-bit little-endian one is unreadable."""
-    if view.size < _HEADER.size or view.bytes(0, 4) != b"\x7fELF":
+    if view.size < _HEADER.size or view.copy(0, 4) != b"\x7fELF":
         raise UnreadableError("not an ELF file")
-    if view.bytes(4, 2) != b"\x02\x01":
+    if view.copy(4, 2) != b"\x02\x01":
         raise UnreadableError("not a 64-bit little-endian ELF file")
     header = view.unpack(_HEADER, 0)
     machine, at, sections_at, flags, size, count = (header[i] for i in (2, 5, 6, 7, 9, 10))

@@ -1,4 +1,4 @@
-"""The audit itself: one target in, one report out. Reads like the question: torch first, then package by package."""
+"""The audit itself, one target in, one report out: torch first, then package by package."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from blackstack.audit import abi, coverage, groups
+from blackstack.audit import abi, coverage, groups, remedies, roles
 from blackstack.audit.binary import UnreadableError
+from blackstack.audit.demangle import overload_prefix
 from blackstack.audit.dists import Distribution, Site, read_site
 from blackstack.audit.elf import Symbol
 from blackstack.audit.model import FileReport, Loads, PackageReport, Runs, worst
-from blackstack.audit.process import DRIVER, Library, Problem, Process
+from blackstack.audit.process import DRIVER, Library, Outside, Problem, Process
 from blackstack.audit.symbols import LIBRARIES, Table, is_torch_name, lookup
 from blackstack.audit.symhash import gnu_hash
 from blackstack.audit.torch import Torch, find_torch
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from blackstack.audit.arch import Version
     from blackstack.audit.target import Target
 
-#: Distributions that only carry libraries for others: what nobody asks for may lack its own needs.
+#: Distributions that only carry libraries for others; their kernels' names help nobody.
 _CARRIERS = ("nvidia-", "cuda-", "triton")
 
 
@@ -91,7 +92,10 @@ class _Examination:
         self.library = library
         self.sites = tuple(read_site(target.root.host(site)) for site in target.sites)
         self.torch = find_torch(target.root, target.sites)
-        self.plain = Process(library, target.machine, target.library_path)
+        outside = (remedies.cuda_wheels(self.torch.cuda),) if target.partial and self.torch else ()
+        self.plain = Process(
+            library, target.machine, target.library_path, (Outside(*pair) for pair in outside)
+        )
         self.with_torch = self.plain.fork()
 
     def run(self) -> Environment:
@@ -108,9 +112,12 @@ class _Examination:
         self._load(owned, torch_works=not torch_problems)
         table = lookup(name for _, files in owned.values() for file in files for name in file.names)
         packages = tuple(
-            self._judge(distribution, files, table, torch_problems) for distribution, files in sorted_by_name(owned)
+            self._judge(distribution, files, table, torch_problems)
+            for distribution, files in sorted_by_name(owned)
         )
-        wanted = {n for _, files in owned.values() for f in files for n in f.needed if DRIVER.fullmatch(n)}
+        wanted = {
+            n for _, files in owned.values() for f in files for n in f.needed if DRIVER.libraries.fullmatch(n)
+        }
         return Environment(
             self.target,
             self.question,
@@ -153,7 +160,11 @@ class _Examination:
                     file.problems.extend(_first_causes(base.fork().dlopen(file.path, beside=beside)))
 
     def _judge(
-        self, distribution: Distribution, files: list[Evidence], table: Table, torch_problems: tuple[Problem, ...]
+        self,
+        distribution: Distribution,
+        files: list[Evidence],
+        table: Table,
+        torch_problems: tuple[Problem, ...],
     ) -> Package:
         lock = None
         if distribution.name != "torch" and self.torch:
@@ -164,15 +175,15 @@ class _Examination:
         for file in files:
             loads, reasons = self._verdict(file, lock, distribution, torch_problems)
             path = relative[file.path]
-            optional = distribution.name.startswith(_CARRIERS) or groups.other_python(path, self.target.python)
-            if groups.other_python(path, self.target.python):
+            foreign = groups.other_python(path, self.target.python)
+            if foreign:
                 reasons = (*reasons, "for another Python: never imported by this one")
             reports.append(
                 FileReport(
                     path,
                     loads,
                     reasons,
-                    required=not optional,
+                    required=not foreign and not roles.optional(distribution.name, path),
                     group=alternative.get(path, ""),
                     runs={self._gpu: file.cover.runs} if file.cover else {},
                     uncovered=file.cover.uncovered if file.cover else (),
@@ -203,9 +214,7 @@ class _Examination:
         bound = [file for file in files if abi.cxx_names(file.names)]
         if not bound or not self.torch:
             return None
-        foreign = [
-            {name for name in file.names if not self._by_sibling(name, file, files)} for file in bound
-        ]
+        foreign = [{name for name in file.names if not self._by_sibling(name, file, files)} for file in bound]
         missing = {p.name for file in bound for p in file.problems if p.kind == "symbol"}
         binds = not any(names & missing for names in foreign)
         if binds and not self.with_torch.has("libtorch_cpu.so"):
@@ -215,7 +224,7 @@ class _Examination:
         return abi.lock(table, foreign, said, self.torch.minor, binds=binds)
 
     def _by_sibling(self, name: str, file: Evidence, files: list[Evidence]) -> bool:
-        """Does another file of the same distribution define NAME, as libtorchaudio.so does for _torchaudio.so?"""
+        """Does a sibling define NAME, as libtorchaudio.so does for _torchaudio.so?"""
         symbol, hashed = Symbol(name), gnu_hash(name)
         for other in files:
             if other is file or other.host.suffix == ".cubin":
@@ -228,22 +237,28 @@ class _Examination:
         return False
 
     def _verdict(
-        self, file: Evidence, lock: abi.Lock | None, distribution: Distribution, torch_problems: tuple[Problem, ...]
+        self,
+        file: Evidence,
+        lock: abi.Lock | None,
+        distribution: Distribution,
+        torch_problems: tuple[Problem, ...],
     ) -> tuple[Loads, tuple[str, ...]]:
         reasons = list(dict.fromkeys(describe(problem) for problem in file.problems))
         loads: Loads = "fail" if reasons else "ok"
         if lock and lock.reason and abi.cxx_names(file.names):
-            loads = worst([loads, self._siblings(lock, file)])
+            alone = loads == "ok" and self.torch is not None
+            loads = worst(
+                [loads, lock.of_binding_file(self.torch.minor) if alone and self.torch else lock.loads]
+            )
             reasons.append(lock.reason)
-        if torch_problems and distribution.name != "torch" and (file.names or set(file.needed) & set(LIBRARIES)):
+        if (
+            torch_problems
+            and distribution.name != "torch"
+            and (file.names or set(file.needed) & set(LIBRARIES))
+        ):
             loads = "fail"
             reasons.insert(0, "torch itself does not load")
         return loads, tuple(reasons)
-
-    def _siblings(self, lock: abi.Lock, file: Evidence) -> Loads:
-        """A file that binds, beside one that does not: surely dead only where layouts are known to differ."""
-        del file
-        return lock.loads
 
     def _choose(self, reports: list[FileReport]) -> list[FileReport]:
         """Of alternatives require the one that this CUDA or GPU selects, else the best."""
@@ -258,21 +273,33 @@ class _Examination:
             best = min(found, key=lambda r: ("ok", "risk", "fail").index(r.loads))
             needed.add(pick or best.path)
         return [
-            r if not r.group or r.path in needed else FileReport(**{**vars(r), "required": False}) for r in reports
+            r if not r.group or r.path in needed else FileReport(**{**vars(r), "required": False})
+            for r in reports
         ]
 
     def _demanded(self, distribution: Distribution) -> Iterator[Loads]:
-        """A package whose demand on torch's version is not met may load and still break in Python."""
-        if self.torch and distribution.name != "torch":
-            if any(r.name == "torch" and not r.met_by(self.torch.version) for r in distribution.requires):
+        """A package that was written for a newer torch may load and still break in Python.
+
+        A pin on an older torch says what it was compiled with; that is the ABI lock's matter, not Python's.
+        """
+        if not self.torch or distribution.name == "torch":
+            return
+        for demand in distribution.requires:
+            if demand.name == "torch" and demand.newer_than(self.torch.version):
                 yield "risk"
 
     def _overloads(self, packages: tuple[Package, ...]) -> Iterator[str]:
         """Yield torch's names that resemble those that are missing: the new signatures."""
-        from blackstack.audit.demangle import overload_prefix
-
-        missing = {p.name for package in packages for file in package.files for p in file.problems if p.kind == "symbol"}
-        prefixes = tuple({prefix for name in missing if is_torch_name(name) and (prefix := overload_prefix(name))})
+        missing = {
+            p.name
+            for package in packages
+            for file in package.files
+            for p in file.problems
+            if p.kind == "symbol"
+        }
+        prefixes = tuple(
+            {prefix for name in missing if is_torch_name(name) and (prefix := overload_prefix(name))}
+        )
         if not prefixes or not self.torch:
             return
         for library in LIBRARIES:

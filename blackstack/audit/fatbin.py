@@ -1,14 +1,14 @@
 """Read which GPUs a library has code for, from the headers of its fat binaries; nothing is decompressed.
 
-``.nv_fatbin`` is a row of containers, one for each translation unit, and each holds images: cubins (machine code of
-one target) and PTX. Layout, in bytes, little-endian::
+``.nv_fatbin`` is a row of containers, one for each translation unit, and each holds images: cubins (machine
+code of one target) and PTX. Layout, in bytes, little-endian::
 
     container  0 u32 0xBA55ED50   4 u16 version   6 u16 header size   8 u64 size of the images
     image      0 u16 kind (1 PTX, 2 cubin)        4 u32 header size   8 u64 padded size  16 u32 stored size
               24 u16 minor  26 u16 major          28 u32 SM          40 u64 flags        56 u64 raw size
 
-For PTX, major and minor are those of the PTX ISA. The flags for ``a`` and ``f`` were found by compiling for every
-target and reading back; they agree with cuobjdump on wheels built by CUDA 12 and 13.
+For PTX, major and minor are those of the PTX ISA. The flags for ``a`` and ``f`` were found by compiling for
+every target and reading back; they agree with cuobjdump on wheels built by CUDA 12 and 13.
 Format notes: https://github.com/n-eiling/cuda-fatbin-decompression, https://github.com/jiegec/fatbinary.
 """
 
@@ -77,7 +77,7 @@ class Unit:
 
     @property
     def for_chosen_chips(self) -> bool:
-        """Does it hold ``a`` and ``f`` images only? Then it was written for those chips, and absence is by design."""
+        """Does it hold ``a`` and ``f`` images only? Then it is for those chips, and absence is by design."""
         return bool(self.images) and all(image.arch.suffix for image in self.images)
 
 
@@ -123,7 +123,9 @@ def containers(view: View, start: int, size: int) -> Iterator[tuple[Image, ...]]
 def _images(view: View, start: int, end: int) -> Iterator[Image]:
     at = start
     while at + _IMAGE.size <= end:
-        kind, _, header, padded, stored, _, minor, major, number, _, _, flags, _, raw = view.unpack(_IMAGE, at)
+        kind, _, header, padded, stored, _, minor, major, number, _, _, flags, _, raw = view.unpack(
+            _IMAGE, at
+        )
         if header < _IMAGE.size or at + header + padded > end or stored > padded:
             raise UnreadableError(f"a GPU image at {at:#x} is cut off")
         suffix = "a" if flags & _EXACT else "f" if flags & _FAMILY else ""

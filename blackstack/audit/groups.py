@@ -1,7 +1,7 @@
-"""Files of which one is enough: a library for each CUDA, each GPU or each ffmpeg, and only one is ever opened.
+"""Files of which one is enough: a library for each CUDA, GPU or ffmpeg, and only one is ever opened.
 
-bitsandbytes ships ``libbitsandbytes_cuda118.so`` to ``…_rocm72.so``; that the ROCm ones cannot load on an NVIDIA
-machine is nobody's failure.
+bitsandbytes ships ``libbitsandbytes_cuda118.so`` to ``…_rocm72.so``; that the ROCm ones cannot load on an
+NVIDIA machine is nobody's failure.
 """
 
 from __future__ import annotations

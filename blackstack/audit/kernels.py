@@ -1,8 +1,8 @@
 """Name the kernels of a piece of GPU code: the only part of an audit that decompresses anything.
 
 LZ4 blocks (CUDA 12) are read here; it is a page of code, and an audit must work where nothing is installed.
-zstd (CUDA 13) is Python's own from 3.14 on, or the ``zstandard`` package; without either the names are not told.
-LZ4 block format: https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md.
+zstd (CUDA 13) is Python's own from 3.14 on, or the ``zstandard`` package; without either the names are not
+told. LZ4 block format: https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from blackstack.audit.binary import View
     from blackstack.audit.fatbin import Image
 
-_HEAD = 1 << 16  # bytes: a cubin begins with its section names, PTX does not, but its first kernels say enough
+_HEAD = (
+    1 << 16
+)  # bytes: a cubin begins with its section names, PTX does not, but its first kernels say enough
 _ENTRY = re.compile(rb"\.entry\s+([\w$]+)")
 _TEXT = re.compile(rb"\.text\.([\w$]+)\0")
 _RUN = 15
@@ -27,7 +29,7 @@ def kernel_names(view: View, image: Image) -> tuple[str, ...]:
     """Return the mangled names of the kernels in an image; nothing if it cannot be unpacked here."""
     if image.kind == "other":
         return ()
-    packed = view.bytes(image.offset, min(image.stored, _HEAD))
+    packed = view.copy(image.offset, min(image.stored, _HEAD))
     data: bytes | None = packed
     if image.packing == "lz4":
         data = lz4_head(packed, min(image.raw, _HEAD))

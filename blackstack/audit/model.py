@@ -1,7 +1,7 @@
 """The words of an audit: verdicts, reports and findings, and the JSON that stays stable.
 
-Two answers are never folded into one: LOADS (will the dynamic linker and torch take it?) and RUNS ON (is there code
-for this GPU?).
+Two answers are never folded into one: LOADS (will the dynamic linker and torch take it?) and RUNS ON (is
+there code for this GPU?).
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ class Feature:
     name: str
     state: Literal["native", "jit", "fallback", "absent"]
     detail: str
+    fix: str = ""
 
 
 @dataclass(frozen=True)

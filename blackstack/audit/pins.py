@@ -1,7 +1,7 @@
 """Read what a distribution demands of others: just enough of PEP 440 and PEP 508 to judge installed versions.
 
-The standard library has neither, and an audit that runs in any image's build stage cannot ask for ``packaging``.
-The tests hold this against ``packaging`` itself.
+The standard library has neither, and an audit that runs in any image's build stage cannot ask for
+``packaging``. The tests hold this against ``packaging`` itself.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Version:
     @property
     def key(self) -> tuple[object, ...]:
         """Order as PEP 440 does, without the local part: dev < pre < final < post."""
-        pre = self.pre or (("", 0) if self.pre is None and self.post is None and self.dev is not None else ("~", 0))
+        early = self.post is None and self.dev is not None
+        pre = self.pre or (("", 0) if early else ("~", 0))
         return (
             self.epoch,
             _trim(self.release),
@@ -72,6 +73,16 @@ class Requirement:
         """Does an installed VERSION satisfy every clause? One that cannot be read satisfies all."""
         have = parse(version)
         return have is None or all(_holds(have, op, wanted) for op, wanted in self.clauses)
+
+    def newer_than(self, version: str) -> bool:
+        """Does it ask for a later minor release than VERSION?"""
+        have = parse(version)
+        floors = [
+            parse(text.removesuffix(".*"))
+            for op, text in self.clauses
+            if op in {"==", "===", "~=", ">=", ">"}
+        ]
+        return have is not None and any(floor is not None and floor.minor > have.minor for floor in floors)
 
     @property
     def exact(self) -> str:
@@ -123,7 +134,7 @@ def _trim(release: Release) -> Release:
     return release
 
 
-def _holds(have: Version, op: str, text: str) -> bool:
+def _holds(have: Version, op: str, text: str) -> bool:  # noqa: PLR0911 - one return an operator
     if op == "===":
         return have.text.lower() == text.lower()
     if text.endswith(".*"):
@@ -145,7 +156,9 @@ def _holds(have: Version, op: str, text: str) -> bool:
         case ">=":
             return have.key >= wanted.key
         case "<":  # 2.9.0rc1 is not below 2.9
-            return have.key < wanted.key and (wanted.pre is not None or wanted.dev is not None or not _early(have, wanted))
+            return have.key < wanted.key and (
+                wanted.pre is not None or wanted.dev is not None or not _early(have, wanted)
+            )
         case _:  # 2.9.post1 is not above 2.9
             late = wanted.post is None and have.post is not None and have.release == wanted.release
             return have.key > wanted.key and not late
@@ -192,11 +205,11 @@ class _Marker:
             op = f"not {self._tokens.pop(0)}"
         right = self._side()
         if op in {"in", "not in"}:
-            return (left in right) == (op == "in")
+            return bool((left in right) == (op == "in"))
         have = parse(left)
         if have is not None and parse(right.removesuffix(".*")) is not None:
             return _holds(have, op, right)
-        return {"==": left == right, "!=": left != right, "<": left < right, ">": left > right}.get(op, True)
+        return left == right if op == "==" else left != right
 
     def _side(self) -> str:
         token = self._tokens.pop(0)

@@ -1,8 +1,8 @@
 """A Python process as the dynamic linker sees it: who is loaded, under which names, and what binds to whom.
 
-Nothing runs. `Process.dlopen` does what ``dlopen(path, RTLD_NOW)`` would decide: libraries breadth first, versions,
-then every relocated symbol, and returns what would stop it. Sources: ld.so(8); glibc ``elf/dl-load.c``,
-``elf/dl-version.c``, ``elf/dl-lookup.c``.
+Nothing runs. `Process.dlopen` does what ``dlopen(path, RTLD_NOW)`` would decide: libraries breadth first,
+versions, then every relocated symbol, and returns what would stop it. Sources: ld.so(8); glibc
+``elf/dl-load.c``, ``elf/dl-version.c``, ``elf/dl-lookup.c``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from blackstack.audit.binary import UnreadableError, mapped
 from blackstack.audit.elf import Elf, Symbol, read_elf
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
     from blackstack.audit.root import Root
 
-#: Libraries that come from the driver of the machine on which it will run, and what they define.
-DRIVER = re.compile(
-    r"lib(cuda|nvidia-[a-z-]+|nvcuvid|nvoptix|cudadebugger|nvidia-ml|nvidia-ptxjitcompiler)\.so(\.\d+)?"
-)
-_FROM_DRIVER = re.compile(r"cu[A-Z]|nvml[A-Z]|cuvid|NvEnc|nvPTX")
 _FROM_PYTHON = re.compile(r"_?Py[A-Z_]")
 
 Kind = Literal["unreadable", "machine", "library", "version", "symbol"]
@@ -43,6 +38,21 @@ class Problem:
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class Outside:
+    """Libraries that others will bring, by their names, and the names that they will define."""
+
+    libraries: re.Pattern[str]
+    symbols: re.Pattern[str]
+
+
+#: What the driver of the machine on which it will run brings.
+DRIVER = Outside(
+    re.compile(r"lib(cuda|nvidia-[a-z-]+|nvcuvid|nvoptix|cudadebugger)\.so(\.\d+)?"),
+    re.compile(r"cu[A-Z]|nvml[A-Z]|cuvid|NvEnc|nvPTX"),
+)
+
+
 @dataclass(eq=False)
 class Loaded:
     """A file in the process."""
@@ -52,10 +62,10 @@ class Loaded:
     asked_by: Loaded | None = None
     needs: list[Loaded] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
-    driver: list[str] = field(default_factory=list)
+    outside: list[Outside] = field(default_factory=list)
 
     def rpaths(self) -> Iterator[str]:
-        """Yield RPATH directories: this file's and those of the files that led to it; none beside a RUNPATH."""
+        """Yield RPATH directories, this file's and those of the files that led to it; none beside a RUNPATH."""
         if self.elf.runpath:
             return
         link: Loaded | None = self
@@ -85,7 +95,7 @@ class Library:
         self._open: dict[str, Elf | UnreadableError] = {}
         self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Library:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -109,10 +119,17 @@ class Library:
 class Process:
     """What is loaded so far. `fork` gives a copy, so that each extension is tried alone."""
 
-    def __init__(self, library: Library, machine: str, library_path: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        library: Library,
+        machine: str,
+        library_path: Iterable[str] = (),
+        outside: Iterable[Outside] = (),
+    ) -> None:
         self.library = library
         self.machine = machine
         self.library_path = tuple(library_path)
+        self.outside = tuple(outside)
         self._system: SystemPaths = system_paths(library.root, machine)
         self._names: dict[str, Loaded] = {}
         self._paths: dict[str, Loaded] = {}
@@ -163,7 +180,7 @@ class Process:
             problems.extend(_try(self._bind, item, everything))
         return problems
 
-    # -- libraries -----------------------------------------------------------------------------------------------
+    # -- libraries -------------------------------------------------------------------------------------------
 
     def _enter(self, path: str, asked_by: Loaded | None) -> Loaded | Problem:
         real = self.library.root.resolve(path) or path
@@ -183,7 +200,7 @@ class Process:
     def _load_needs(self, top: Loaded, beside: tuple[str, ...]) -> Iterator[Problem]:
         queue = [top]
         for item in queue:
-            if item.needs or item.missing or item.driver:
+            if item.needs or item.missing or item.outside:
                 continue
             try:
                 names = item.elf.needed
@@ -191,14 +208,16 @@ class Process:
                 yield Problem("unreadable", item.path, item.path, str(error))
                 continue
             for name in names:
-                if DRIVER.fullmatch(name):
-                    item.driver.append(name)
+                if DRIVER.libraries.fullmatch(name):  # also where a copy lies about: the real one comes later
+                    item.outside.append(DRIVER)
                     continue
                 found = self._names.get(name) or self._search(name, item, beside)
                 if isinstance(found, Loaded):
                     self._names.setdefault(name, found)
                     item.needs.append(found)
                     queue.append(found)
+                elif brought := next((o for o in self.outside if o.libraries.fullmatch(name)), None):
+                    item.outside.append(brought)
                 else:
                     item.missing.append(name)
                     yield found or Problem("library", item.path, name)
@@ -230,7 +249,7 @@ class Process:
         resolve = self.library.root.resolve
         return next((place for place in self._system.places(name) if resolve(place)), None)
 
-    # -- versions and symbols ------------------------------------------------------------------------------------
+    # -- versions and symbols --------------------------------------------------------------------------------
 
     def _bind(self, item: Loaded, scope: list[Loaded]) -> Iterator[Problem]:
         for need in item.elf.wanted_versions:
@@ -240,13 +259,13 @@ class Process:
             if need.version not in provider.elf.defined_versions.values():
                 yield Problem("version", item.path, need.version, provider.path)
         left = self._unmet(item)
-        driver = any(link.driver for link in scope)
+        outside = {id(each): each for link in scope for each in link.outside}.values()
         for symbol in _undefined(left, scope, self._names) if left else ():
-            if not (driver and _FROM_DRIVER.match(symbol.name)):
+            if not any(each.symbols.match(symbol.name) for each in outside):
                 yield Problem("symbol", item.path, symbol.name, symbol.version)
 
     def _unmet(self, item: Loaded) -> tuple[Symbol, ...]:
-        """Return what the file's own libraries do not define; asked once for all processes imagined over them."""
+        """Return what the file's own libraries do not define; found once for all imagined processes."""
         closure = item.closure()
         key = tuple(member.path for member in closure)
         found = self.library.unmet.get(key)
@@ -256,11 +275,13 @@ class Process:
         return found
 
 
-def _undefined(symbols: Iterable[Symbol], scope: Iterable[Loaded], names: Mapping[str, Loaded]) -> Iterator[Symbol]:
+def _undefined(
+    symbols: Iterable[Symbol], scope: Iterable[Loaded], names: Mapping[str, Loaded]
+) -> Iterator[Symbol]:
     """Yield the symbols that no file of the scope defines.
 
-    ld.so asks in order and takes the first; whether there *is* one does not depend on the order, so the file that
-    the version names, and the one that had the last answer, are asked first.
+    ld.so asks in order and takes the first; whether there *is* one does not depend on the order, so the
+    file that the version names, and the one that had the last answer, are asked first.
     """
     order = list(scope)
     members = {id(item) for item in order}

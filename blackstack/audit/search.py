@@ -1,7 +1,7 @@
 """Where the dynamic linker looks for a library that nobody has named with a path.
 
-The order is ld.so(8)'s: RPATH of the file and of those that asked for it, ``LD_LIBRARY_PATH``, RUNPATH of the file,
-what ldconfig knows, the default directories. All of them are those *of the root audited*.
+The order is ld.so(8)'s: RPATH of the file and of those that asked for it, ``LD_LIBRARY_PATH``, RUNPATH of
+the file, what ldconfig knows, the default directories. All of them are those *of the root audited*.
 """
 
 from __future__ import annotations
@@ -46,13 +46,14 @@ def system_paths(root: Root, machine: str) -> SystemPaths:
     default = (f"/lib/{triplet}", f"/usr/lib/{triplet}", "/lib64", "/usr/lib64", "/lib", "/usr/lib")
     data = root.read("/etc/ld.so.cache")
     cache = read_cache(data) if data else {}
-    # Without a cache ldconfig has not run yet (a bare root file system); what it would find is the honest answer.
+    # Without a cache ldconfig has not run yet (a bare root file system); what it would find is the honest
+    # answer.
     configured = () if cache else tuple(dict.fromkeys(_configured(root, "/etc/ld.so.conf", _DEPTH)))
     return SystemPaths(cache, configured, default)
 
 
 def read_cache(data: bytes) -> dict[str, tuple[str, ...]]:
-    """Read ``/etc/ld.so.cache`` (glibc ``sysdeps/generic/dl-cache.h``); anything odd is as good as no cache."""
+    """Read ``/etc/ld.so.cache`` (glibc ``dl-cache.h``); anything odd is as good as no cache."""
     start = data.find(_CACHE_MAGIC)
     if start < 0:
         return {}

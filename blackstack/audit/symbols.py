@@ -1,8 +1,9 @@
 """Which torch releases export which names: the memory behind the ABI lock.
 
-The data is one packed text, ``torch_symbols.txt.xz``: a first line naming the releases (the columns), then groups, each
-headed by the set of releases in which all its names are exported. It is read as a stream, and only the names asked
-for are kept, so a question about a whole environment costs a tenth of a second and hardly any memory.
+The data is one packed text, ``torch_symbols.txt.xz``: a first line naming the releases (the columns), then
+groups, each headed by the set of releases in which all its names are exported. It is read as a stream, and
+only the names asked for are kept, so a question about a whole environment costs a tenth of a second and
+hardly any memory.
 
 ``python -m blackstack.audit.symbols 2.15.0=/path/to/site-packages/torch/lib`` adds a column.
 """
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
 Minor = tuple[int, int]
 
 DATA = Path(__file__).with_name("torch_symbols.txt.xz")
-LIBRARIES = ("libc10.so", "libc10_cuda.so", "libtorch_cpu.so", "libtorch_cuda.so", "libtorch_python.so", "libtorch.so")
+LIBRARIES = (
+    "libc10.so",
+    "libc10_cuda.so",
+    "libtorch_cpu.so",
+    "libtorch_cuda.so",
+    "libtorch_python.so",
+    "libtorch.so",
+)
 
 #: A C++ name of torch's own: bound to the release it was compiled with.
 CXX = re.compile(r"_Z(?:T[ISVTCc])?(?:G[RV])?(?:N[KVrRO]*)?(?:3c10|2at|5torch|6caffe2)")

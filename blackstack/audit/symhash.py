@@ -1,8 +1,8 @@
 """Find a name in a library as ld.so does: one Bloom filter word, one bucket, a short chain.
 
 libtorch_cpu.so exports 190,000 names; nobody needs the list to know whether one is there.
-Sources: glibc ``elf/dl-lookup.c``; https://sourceware.org/legacy-ml/binutils/2006-10/msg00377.html (GNU hash);
-generic ABI, figure 5-13 (the older hash).
+Sources: glibc ``elf/dl-lookup.c``; https://sourceware.org/legacy-ml/binutils/2006-10/msg00377.html (GNU
+hash); generic ABI, figure 5-13 (the older hash).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What ``import torch`` does to a process, read from the torch that is installed.
 
-torch loads its own dependencies in an order of its own, and loads a few libraries that nobody asked for, so that
-later extensions find them by name. Both are in its ``__init__.py``, and change with releases (a dict until 2.9, a
-list of pairs since 2.10), so they are read there, not remembered here.
+torch loads its own dependencies in an order of its own, and loads a few libraries that nobody asked for, so
+that later extensions find them by name. Both are in its ``__init__.py``, and change with releases (a dict
+until 2.9, a list of pairs since 2.10), so they are read there, not remembered here.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ class Torch:
         version = parse(self.version)
         return version.minor if version else (0, 0)
 
+    @property
+    def public(self) -> str:
+        """The version without the local part: what an index knows."""
+        return self.version.partition("+")[0]
+
     def enter(self, process: Process, sites: tuple[str, ...]) -> list[Problem]:
         """Do what ``import torch`` does; return what stops it."""
         deps = f"{self.folder}/lib/libtorch_global_deps.so"
@@ -53,10 +58,11 @@ class Torch:
         python = f"{self.folder}/lib/libtorch_python.so"
         if not present(python):
             python = f"{self.folder}/lib/libtorch.so"
-        problems = process.dlopen(python)
-        return problems
+        return process.dlopen(python)
 
-    def _preload(self, process: Process, libraries: tuple[tuple[str, str], ...], sites: tuple[str, ...]) -> None:
+    def _preload(
+        self, process: Process, libraries: tuple[tuple[str, str], ...], sites: tuple[str, ...]
+    ) -> None:
         for folder, pattern in libraries:
             for directory in self._places(folder, sites):
                 found = process.library.root.glob(directory, pattern)
