@@ -152,7 +152,9 @@ class _Examination:
         for name, (distribution, files) in owned.items():
             uses_torch = name == "torch" or any(r.name == "torch" for r in distribution.requires)
             uses_torch = uses_torch or any(f.names or set(f.needed) & set(LIBRARIES) for f in files)
-            base = self.with_torch if uses_torch and torch_works else self.plain
+            if uses_torch and not torch_works and name != "torch":
+                continue  # said once, of torch; nobody else is blamed
+            base = self.with_torch if uses_torch else self.plain
             folders = tuple(dict.fromkeys(str(PurePosixPath(f.path).parent) for f in files))
             for file in files:
                 if file.host.suffix != ".cubin" and not file.problems and file.needed:

@@ -61,7 +61,7 @@ def _no_torch(environment: Environment, package: Package, gpu: str) -> Finding:
         evidence=(f"it has {_archs(package)}",),
         cause="this build of torch was compiled for older GPUs only; sm_120 needs a CUDA 12.8 build or newer",
         fix=(
-            f"pip install --force-reinstall torch=={version.partition('+')[0]}+cu128   # torch's index for cu128",
+            f"pip install torch=={version.partition('+')[0]}+cu128   # from torch's own index for cu128",
             "pip install --upgrade torch   # since 2.8 the default build has sm_120",
         ),
         verify="python -c 'import torch; print(torch.cuda.get_arch_list())'",
@@ -101,10 +101,10 @@ def _driver(environment: Environment, package: Package) -> Iterator[Finding]:
         yield Finding(
             code="driver-too-old-for-ptx",
             severity="error",
-            title=f"{package.distribution.name} {package.distribution.version} must be compiled by the driver, "
-            f"which is too old for it: PTX of CUDA {cuda}, driver of CUDA {have}",
+            title=f"{package.distribution.name} {package.distribution.version} needs a driver to compile it, "
+            f"and it is too old: PTX of CUDA {cuda}, driver of CUDA {have}",
             evidence=("the provided PTX was compiled with an unsupported toolchain",),
-            cause="code without a cubin for this GPU is compiled from PTX, which must not be newer than the driver",
+            cause="without a cubin for this GPU, PTX is compiled, and PTX must not be newer than the driver",
             fix=(f"install a driver for CUDA {cuda} or newer", f"or use a build for CUDA {have}"),
         )
 

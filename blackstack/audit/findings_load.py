@@ -174,7 +174,7 @@ def _abi(environment: Environment, package: Package) -> Iterator[Finding]:
     built = lock.built_for
     install = f"pip install 'torch=={built}'" if "*" in built else f"pip install torch=={built}"
     name = package.distribution.name
-    rebuild = f"pip install --no-build-isolation --no-binary {name} {name}   # or build it with torch {torch.version}"
+    rebuild = f"pip install --no-build-isolation --no-binary {name} {name}   # or build it for this torch"
     if lock.loads == "risk":
         yield Finding(
             code="abi-lock",

@@ -58,7 +58,7 @@ def _unmet(environment: Environment) -> Iterator[tuple[Distribution, Requirement
 def _swapped(
     environment: Environment, unmet: list[tuple[Distribution, Requirement, str]]
 ) -> Iterator[Finding]:
-    """Somebody pins the torch that is there, and others were installed for another: pip swapped it, silently."""
+    """Some were installed for another torch than the one that others pin: pip swapped it, silently."""
     victims = [(d, r) for d, r, _ in unmet if r.name == "torch" and r.exact]
     if not victims or not environment.torch:
         return
@@ -77,10 +77,10 @@ def _swapped(
         title=f"torch {have} is not the one that {victim.name} {victim.version} was installed for "
         f"(torch {demand.exact}): pip swapped it silently",
         evidence=(*(f"{d.name} {d.version} pins torch=={r.exact}" for d, r in victims), *culprits),
-        cause="a later `pip install` took the torch that its own package pins, and left the others as they were",
+        cause="a later `pip install` took the torch that its own package pins, and left the others alone",
         fix=(
-            f"pip install torch=={demand.exact} {victim.name}=={victim.version}   # or all of them for one torch",
-            "pip install --constraint constraints.txt …   # with torch pinned in it, so that it cannot happen again",
+            f"pip install torch=={demand.exact} {victim.name}=={victim.version}   # or all for one torch",
+            "pip install --constraint constraints.txt …   # with torch pinned in it: then it cannot happen",
         ),
         verify="pip check",
     )

@@ -156,11 +156,17 @@ def _holds(have: Version, op: str, text: str) -> bool:  # noqa: PLR0911 - one re
         case ">=":
             return have.key >= wanted.key
         case "<":  # 2.9.0rc1 is not below 2.9
-            return have.key < wanted.key and (
-                wanted.pre is not None or wanted.dev is not None or not _early(have, wanted)
-            )
+            final = wanted.pre is None and wanted.dev is None and wanted.post is None
+            return have.key < wanted.key and not (final and _early(have, wanted))
         case _:  # 2.9.post1 is not above 2.9
-            late = wanted.post is None and have.post is not None and have.release == wanted.release
+            same = _trim(have.release) == _trim(wanted.release)
+            late = (
+                have.post is not None
+                and wanted.post is None
+                and wanted.pre is None
+                and wanted.dev is None
+                and same
+            )
             return have.key > wanted.key and not late
 
 

@@ -65,7 +65,7 @@ class Loaded:
     outside: list[Outside] = field(default_factory=list)
 
     def rpaths(self) -> Iterator[str]:
-        """Yield RPATH directories, this file's and those of the files that led to it; none beside a RUNPATH."""
+        """Yield RPATH directories, its own and those of the files that led to it; none beside a RUNPATH."""
         if self.elf.runpath:
             return
         link: Loaded | None = self
