@@ -1,9 +1,10 @@
 """How fast is the audit, and how much memory of its own does it take?
 
-Usage: ``python benchmarks/audit_speed.py SITE [--cuobjdump PROGRAM] [--library libtorch_cuda.so] [--out FILE]``
+Usage: ``python benchmarks/audit_speed.py SITE [--cuobjdump PROGRAM] [--library libtorch_cuda.so] [--out
+FILE]``
 
-The environment is audited several times, each in a fresh process. Anonymous memory is the peak of what the kernel
-says (/proc/self/smaps_rollup), because mapped file pages belong to the page cache.
+The environment is audited several times, each in a fresh process. Anonymous memory is the peak of what the
+kernel says (/proc/self/smaps_rollup), because mapped file pages belong to the page cache.
 cuobjdump is timed on the same file, one after the other, after both have read it once.
 """
 

@@ -2,10 +2,10 @@
 
 Usage: ``python benchmarks/audit_truth.py STORE [--only TEXT] [--keep] [--out results/audit/truth.json]``
 
-STORE holds unpacked wheels as NAME-VERSION; what is missing is downloaded with pip. That is gigabytes, so it goes
-pair by pair, and without --keep a package is removed once no later pair wants it. Each shared library is opened by
-a real ``dlopen`` in a forked child of a process that has imported that torch, so a death in a static initialiser
-counts as what it is. A stub stands in for the driver. Nothing runs on a GPU.
+STORE holds unpacked wheels as NAME-VERSION; what is missing is downloaded with pip. That is gigabytes, so
+it goes pair by pair, and without --keep a package is removed once no later pair wants it. Each shared
+library is opened by a real ``dlopen`` in a forked child of a process that has imported that torch, so a
+death in a static initialiser counts as what it is. A stub stands in for the driver. Nothing runs on a GPU.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def stub(folder: Path, site: Path) -> None:
             "-fPIC",
             f"-Wl,-soname,{library}",
             "-o",
-            folder / library,
+            str(folder / library),
             "-xc",
             "-",
         ]

@@ -49,6 +49,9 @@ def _torch_broken(environment: Environment) -> Finding:
     if problem.kind == "library":
         title = f"torch {torch.version} does not load: {problem.name} is missing"
         fix = remedies.fix(problem.name, torch.cuda)
+    elif problem.kind == "unreadable":
+        title = f"torch {torch.version} does not load: {provider}: {problem.detail}"
+        fix = f"pip install --force-reinstall --no-cache-dir torch=={torch.public}"
     else:
         title = f"torch {torch.version} does not load: {provider} and its libraries are not of one release"
         fix = f"pip install --force-reinstall torch=={torch.public}   # with the NVIDIA wheels it pins"
@@ -89,6 +92,10 @@ def _libraries(environment: Environment) -> Iterator[Finding]:
             for problem in file.problems:
                 if problem.kind == "library":
                     wanted.setdefault(problem.name, []).append((package, problem))
+    of_cuda_torch = [name for name in wanted if remedies.needs_cuda_torch(name)]
+    if of_cuda_torch:  # one cause, however many of its libraries are missed
+        found = [each for name in of_cuda_torch for each in wanted.pop(name)]
+        yield _cpu_torch(environment, of_cuda_torch[0], found)
     for library, found in wanted.items():
         packages = list(dict.fromkeys(_title(package) for package, _ in found))
         subject = (
@@ -100,9 +107,7 @@ def _libraries(environment: Environment) -> Iterator[Finding]:
             "verify": _VERIFY,
         }
         major = remedies.cuda_major(library)
-        if remedies.needs_cuda_torch(library):
-            yield _cpu_torch(environment, library, packages, found)
-        elif major and cuda and major != int(cuda.split(".")[0]):
+        if major and cuda and major != int(cuda.split(".")[0]):
             yield Finding(
                 code="cuda-mix",
                 title=f"{subject}: built for CUDA {major}, but torch is built for CUDA {cuda}",
@@ -120,9 +125,8 @@ def _libraries(environment: Environment) -> Iterator[Finding]:
             )
 
 
-def _cpu_torch(
-    environment: Environment, library: str, packages: list[str], found: list[tuple[Package, Problem]]
-) -> Finding:
+def _cpu_torch(environment: Environment, library: str, found: list[tuple[Package, Problem]]) -> Finding:
+    packages = list(dict.fromkeys(_title(package) for package, _ in found))
     version = environment.torch.version if environment.torch else "?"
     public = version.partition("+")[0]
     consequence = ""
@@ -131,7 +135,7 @@ def _cpu_torch(
     return Finding(
         code="torch-without-cuda",
         severity="error",
-        title=f"{packages[0]} was built for torch with CUDA, but torch {version} has none",
+        title=f"{', '.join(packages)}: built for torch with CUDA, but torch {version} has none",
         evidence=tuple(dict.fromkeys(_sentence(problem) for _, problem in found))[:_SHOWN],
         cause=f"{library} is part of CUDA builds of torch only; a pin such as torch=={public} "
         f"is met by a +cpu build as well{consequence}",

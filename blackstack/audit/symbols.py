@@ -5,7 +5,7 @@ groups, each headed by the set of releases in which all its names are exported. 
 only the names asked for are kept, so a question about a whole environment costs a tenth of a second and
 hardly any memory.
 
-``python -m blackstack.audit.symbols 2.15.0=/path/to/site-packages/torch/lib`` adds a column.
+``python -m blackstack.audit.symbols 2.15.0`` adds a column from pip's index, ``2.15.0=FOLDER`` from a folder.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import argparse
 import lzma
 import re
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blackstack.audit import wheels
 from blackstack.audit.binary import mapped
 from blackstack.audit.elf import read_elf
 
@@ -107,12 +109,18 @@ def add_column(minor: Minor, names: set[str], data: Path = DATA) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Add columns: each argument is VERSION=FOLDER with that torch's libraries."""
+    """Add releases of torch to the symbol table."""
     parser = argparse.ArgumentParser(prog="python -m blackstack.audit.symbols", description=main.__doc__)
-    parser.add_argument("column", nargs="+", metavar="VERSION=FOLDER")
+    parser.add_argument(
+        "column", nargs="+", metavar="VERSION[=FOLDER]", help="FOLDER: its torch/lib, else pip's index"
+    )
     for column in parser.parse_args(argv).column:
         version, _, folder = column.partition("=")
-        names = exported(Path(folder))
+        with ExitStack() as stack:
+            if not folder:
+                target = stack.enter_context(wheels.opened([f"torch=={version}"]))
+                folder = f"{target.sites[0]}/torch/lib"
+            names = exported(Path(folder))
         if not names:
             parser.error(f"{folder} holds no torch libraries")
         add_column(_minor(version), names)
