@@ -91,9 +91,8 @@ def farm(site: Path, packages: list[Path]) -> None:
     for package in packages:
         for path in package.rglob("*"):
             target = site / path.relative_to(package)
-            if path.is_dir():
-                target.mkdir(parents=True, exist_ok=True)
-            else:
+            if path.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
                 target.unlink(missing_ok=True)
                 os.link(path, target)
     helper = site / "torch/bin/torch_shm_manager"  # zip forgets that it may be executed

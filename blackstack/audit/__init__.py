@@ -17,7 +17,7 @@ In the order of the question::
 """
 
 from blackstack.audit.cli import audit, main
-from blackstack.audit.examine import Question
+from blackstack.audit.evidence import Question
 from blackstack.audit.model import Finding, Report
 from blackstack.audit.target import Target, of_python, of_root, of_site
 

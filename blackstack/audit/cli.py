@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from blackstack.audit import image, wheels
 from blackstack.audit.arch import cuda_of_driver, gpu_version
-from blackstack.audit.examine import Question, examine
+from blackstack.audit.evidence import Question
+from blackstack.audit.examine import examine
 from blackstack.audit.features import features
 from blackstack.audit.findings import findings
 from blackstack.audit.model import Report

@@ -2,79 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from blackstack.audit import abi, coverage, groups, remedies, roles
 from blackstack.audit.binary import UnreadableError
 from blackstack.audit.demangle import overload_prefix
-from blackstack.audit.dists import Distribution, Site, read_site
+from blackstack.audit.dists import Distribution, read_site
 from blackstack.audit.elf import Symbol
+from blackstack.audit.evidence import Environment, Evidence, Package, Question, describe
 from blackstack.audit.model import FileReport, Loads, PackageReport, Runs, worst
 from blackstack.audit.process import DRIVER, Library, Outside, Problem, Process
 from blackstack.audit.symbols import LIBRARIES, Table, is_torch_name, lookup
 from blackstack.audit.symhash import gnu_hash
-from blackstack.audit.torch import Torch, find_torch
+from blackstack.audit.torch import find_torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from blackstack.audit.arch import Version
     from blackstack.audit.target import Target
 
 #: Distributions that only carry libraries for others; their kernels' names help nobody.
 _CARRIERS = ("nvidia-", "cuda-", "triton")
-
-
-@dataclass(frozen=True)
-class Question:
-    """What the audit is for."""
-
-    gpu: Version = (12, 0)
-    driver: Version | None = None
-
-
-@dataclass
-class Evidence:
-    """What was seen of one file before it is judged."""
-
-    path: str
-    host: Path
-    problems: list[Problem] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
-    needed: tuple[str, ...] = ()
-    cover: coverage.Coverage | None = None
-
-
-@dataclass(frozen=True)
-class Package:
-    """A distribution with all that was seen of its files, and the verdict."""
-
-    distribution: Distribution
-    files: tuple[Evidence, ...]
-    report: PackageReport
-    lock: abi.Lock | None
-
-
-@dataclass(frozen=True)
-class Environment:
-    """Everything that was seen; the findings are drawn from this."""
-
-    target: Target
-    question: Question
-    torch: Torch | None
-    torch_problems: tuple[Problem, ...]
-    sites: tuple[Site, ...]
-    packages: tuple[Package, ...]
-    expected: tuple[str, ...]
-    torch_exports: tuple[str, ...] = ()
-
-    @property
-    def distributions(self) -> dict[str, Distribution]:
-        """All installed distributions; the first folder on the path wins."""
-        return {n: d for site in reversed(self.sites) for n, d in site.distributions.items()}
 
 
 def examine(target: Target, question: Question) -> Environment:
@@ -326,23 +276,6 @@ def sorted_by_name(
 ) -> list[tuple[Distribution, list[Evidence]]]:
     """Return packages in the order of their names."""
     return [owned[name] for name in sorted(owned)]
-
-
-def describe(problem: Problem) -> str:
-    """Say a problem as ld.so would, with the file that really has it."""
-    where = PurePosixPath(problem.file).name
-    match problem.kind:
-        case "library":
-            return f"{problem.name}: not found (wanted by {where})"
-        case "version":
-            return f"{problem.name} not defined in {problem.detail} (wanted by {where})"
-        case "symbol":
-            at = f"@{problem.detail}" if problem.detail else ""
-            return f"undefined symbol: {problem.name}{at} (wanted by {where})"
-        case "machine":
-            return f"{where}: {problem.detail}"
-        case _:
-            return f"{PurePosixPath(problem.name).name}: {problem.detail}"
 
 
 def _linker_script(file: Path) -> bool:

@@ -17,7 +17,7 @@ from blackstack.audit.roles import ROLES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from blackstack.audit.examine import Environment
+    from blackstack.audit.evidence import Environment
     from blackstack.audit.model import FileReport, PackageReport
     from blackstack.audit.roles import Role
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from blackstack.audit import findings_gpu, findings_load, findings_pins
 
 if TYPE_CHECKING:
-    from blackstack.audit.examine import Environment
+    from blackstack.audit.evidence import Environment
     from blackstack.audit.model import Finding
 
 _ORDER = ("error", "warning", "info")

@@ -11,7 +11,7 @@ from blackstack.audit.model import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from blackstack.audit.examine import Environment, Package
+    from blackstack.audit.evidence import Environment, Package
 
 _KERNELS = 4
 

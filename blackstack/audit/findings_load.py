@@ -13,7 +13,7 @@ from blackstack.audit.symbols import is_torch_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from blackstack.audit.examine import Environment, Evidence, Package
+    from blackstack.audit.evidence import Environment, Evidence, Package
     from blackstack.audit.process import Problem
 
 _SHOWN = 3  # names or files in one finding; the JSON has them all

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from blackstack.audit.dists import Distribution
-    from blackstack.audit.examine import Environment
+    from blackstack.audit.evidence import Environment
     from blackstack.audit.model import Severity
     from blackstack.audit.pins import Requirement
 
