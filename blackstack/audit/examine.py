@@ -46,6 +46,7 @@ class _Examination:
         self.plain = Process(
             library, target.machine, target.library_path, (Outside(*pair) for pair in outside)
         )
+        self.plain.start()
         self.with_torch = self.plain.fork()
 
     def run(self) -> Environment:
@@ -105,11 +106,19 @@ class _Examination:
             if uses_torch and not torch_works and name != "torch":
                 continue  # said once, of torch; nobody else is blamed
             base = self.with_torch if uses_torch else self.plain
-            folders = tuple(dict.fromkeys(str(PurePosixPath(f.path).parent) for f in files))
+            # Python imports what a package requires before the package: their libraries are loaded by then.
+            sources = [files, *(owned[r.name][1] for r in distribution.requires if r.name in owned)]
+            folders = dict.fromkeys(str(PurePosixPath(f.path).parent) for each in sources for f in each)
             for file in files:
-                if file.host.suffix != ".cubin" and not file.problems and file.needed:
-                    beside = (str(PurePosixPath(file.path).parent), *folders)
-                    file.problems.extend(_first_causes(base.fork().dlopen(file.path, beside=beside)))
+                if file.host.suffix == ".cubin" or file.problems or not file.needed:
+                    continue
+                beside = (str(PurePosixPath(file.path).parent), *folders)
+                problems = base.fork().dlopen(file.path, beside=beside)
+                if (
+                    problems and base is self.plain and torch_works
+                ):  # a server imports torch before anything else
+                    problems = self.with_torch.fork().dlopen(file.path, beside=beside)
+                file.problems.extend(_first_causes(problems))
 
     def _judge(
         self,
@@ -163,7 +172,7 @@ class _Examination:
         return path.removeprefix(f"{site}/")
 
     def _lock(self, distribution: Distribution, files: list[Evidence], table: Table) -> abi.Lock | None:
-        bound = [file for file in files if abi.cxx_names(file.names)]
+        bound = [file for file in files if abi.cxx_names(file.names) and self._for_this_torch(file)]
         if not bound or not self.torch:
             return None
         foreign = [{name for name in file.names if not self._by_sibling(name, file, files)} for file in bound]
@@ -173,7 +182,16 @@ class _Examination:
             binds = True  # torch itself is broken: the table alone decides
         folders = dict.fromkeys(file.host.parent for file in files)
         said = abi.origin(distribution, folders)
+        if all(
+            groups.torch_of(file.host.name) for file in bound
+        ):  # those for other torches are left out above
+            said = abi.Origin(self.torch.minor, "{}.{}".format(*self.torch.minor), "its file's name")
         return abi.lock(table, foreign, said, self.torch.minor, binds=binds)
+
+    def _for_this_torch(self, file: Evidence) -> bool:
+        """Is it not one of several builds, `…_torch28-cuda.so`, that are each for a torch of their own?"""
+        named = groups.torch_of(PurePosixPath(file.path).name)
+        return named is None or self.torch is None or named == self.torch.minor
 
     def _by_sibling(self, name: str, file: Evidence, files: list[Evidence]) -> bool:
         """Does a sibling define NAME, as libtorchaudio.so does for _torchaudio.so?"""
@@ -197,7 +215,7 @@ class _Examination:
     ) -> tuple[Loads, tuple[str, ...]]:
         reasons = list(dict.fromkeys(describe(problem) for problem in file.problems))
         loads: Loads = "fail" if reasons else "ok"
-        if lock and lock.reason and abi.cxx_names(file.names):
+        if lock and lock.reason and abi.cxx_names(file.names) and self._for_this_torch(file):
             alone = loads == "ok" and self.torch is not None
             loads = worst(
                 [loads, lock.of_binding_file(self.torch.minor) if alone and self.torch else lock.loads]
@@ -221,8 +239,11 @@ class _Examination:
         needed: set[str] = set()
         for found in members.values():
             cuda = self.torch.cuda if self.torch else ""
-            pick = groups.chosen((r.path for r in found), cuda, self.question.gpu)
-            best = min(found, key=lambda r: ("ok", "risk", "fail").index(r.loads))
+            paths = [r.path for r in found]
+            fitting = [p for p in paths if self.torch and groups.torch_of(p) == self.torch.minor]
+            pick = groups.chosen(fitting or paths, cuda, self.question.gpu)
+            candidates = [r for r in found if r.path in fitting] or found
+            best = min(candidates, key=lambda r: ("ok", "risk", "fail").index(r.loads))
             needed.add(pick or best.path)
         return [
             r if not r.group or r.path in needed else FileReport(**{**vars(r), "required": False})

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from blackstack.audit.arch import Version
 
 _CHOICE = re.compile(
-    r"(?P<word>cuda|rocm|hip|xpu|hpu|cpu|musa|npu|sm|ffmpeg|(?<=_)cu|(?<=torchcodec_)\w+?)"
-    r"_?(?P<number>\d*)(?P<rest>_nocublaslt)?(?=[./_]|$)"
+    r"(?P<word>torch(?=\d)|cuda|rocm|hip|xpu|hpu|cpu|musa|npu|sm|ffmpeg|(?<=_)cu|(?<=torchcodec_)\w+?)"
+    r"_?(?P<number>\d*)(?P<rest>_nocublaslt)?(?=[./_-]|$)"
 )
+_TORCH = re.compile(r"(?<=[_-])torch(\d)\.?(\d{1,2})(?=[._-])")
 _TAG = re.compile(r"\.(?:cpython-|pypy)(\d)(\d+)[^.]*\.so$")
 
 
@@ -50,6 +51,12 @@ def chosen(paths: Iterable[str], cuda: str, gpu: Version) -> str:
             if found["word"] == "sm" and number and int(number) <= gpu[0] * 10 + gpu[1]:
                 scale.append((int(number), path))
     return max(scale)[1] if scale else ""
+
+
+def torch_of(path: str) -> Version | None:
+    """Return the torch that a file's name is for, as in ``…_torch28-cuda.so``."""
+    found = _TORCH.search(path)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def other_python(path: str, python: Version | None) -> bool:

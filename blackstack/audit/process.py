@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _FROM_PYTHON = re.compile(r"_?Py[A-Z_]")
 
+_INTERPRETER = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1")
+
 Kind = Literal["unreadable", "machine", "library", "version", "symbol"]
 
 
@@ -135,6 +137,13 @@ class Process:
         self._paths: dict[str, Loaded] = {}
         self._global: dict[int, Loaded] = {}
 
+    def start(self) -> None:
+        """Load what every interpreter has loaded, into the scope of all: the C library and its old parts."""
+        for name in _INTERPRETER:
+            place = self._locate_system(name)
+            if place is not None:
+                self.dlopen(place, everywhere=True)
+
     def fork(self) -> Process:
         """Return a process in the same state, whose further life leaves this one alone."""
         other = Process.__new__(Process)
@@ -148,11 +157,6 @@ class Process:
     def has(self, name: str) -> bool:
         """Is a library of this name loaded?"""
         return name in self._names
-
-    @property
-    def has_system(self) -> bool:
-        """Is there a C library, or was only a folder of packages given?"""
-        return self._locate_system("libc.so.6") is not None
 
     def loaded(self) -> list[Loaded]:
         """Return everything in the process."""

@@ -20,6 +20,13 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     "sgl*-kernel": ("*flash_ops*", "*flashmla_ops*", "deep_gemm/*", "_mscclpp*"),
     "xformers": ("*flash_attn_3*",),
     "numpy": ("*_tests*",),
+    "cupy*": (
+        "*cutensor*",
+        "*cusolver*",
+        "*cudnn*",
+        "*nccl*",
+    ),  # it opens these libraries itself, where they are
+    "numba": ("*tbbpool*", "*omppool*"),  # ways to run threads; one of three is enough
 }
 
 

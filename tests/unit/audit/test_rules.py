@@ -123,6 +123,10 @@ def test_alternatives_are_grouped_and_the_fitting_one_is_chosen() -> None:
     assert len(set(groups.alternatives(paths).values())) == 1
     assert groups.chosen(paths, "12.8", (12, 0)) == "bitsandbytes/libbitsandbytes_cuda128.so"
     assert groups.alternatives(["vllm/_C.abi3.so", "vllm/_moe_C.abi3.so"]) == {}
+    builds = [f"x/addon_torch{torch}-{kind}.so" for torch in ("28", "210") for kind in ("cpu", "cuda")]
+    assert len(set(groups.alternatives(builds).values())) == 1
+    assert groups.torch_of(builds[0]) == (2, 8)
+    assert groups.torch_of(builds[2]) == (2, 10)
     assert groups.chosen(["k/sm90/ops.so", "k/sm100/ops.so"], "12.8", (12, 0)) == "k/sm100/ops.so"
 
 
