@@ -37,7 +37,9 @@ SEAL = "blackstack-seal.json"
 #: Between these two releases class layouts changed under unchanged names. Measured: see `docs/audit.md`.
 BREAKS: frozenset[tuple[Minor, Minor]] = frozenset({((2, 8), (2, 9))})
 #: Between these they did not: files of the one were really loaded by the other.
-CLEAN: frozenset[tuple[Minor, Minor]] = frozenset({((2, 7), (2, 8)), ((2, 9), (2, 10)), ((2, 14), (2, 15))})
+CLEAN: frozenset[tuple[Minor, Minor]] = frozenset(
+    {((2, 7), (2, 8)), ((2, 9), (2, 10)), ((2, 11), (2, 12)), ((2, 12), (2, 13)), ((2, 14), (2, 15))}
+)
 
 _IN_VERSION = re.compile(r"(?:torch|pt)[.]?(\d)[.]?(\d{1,2})(?!\d)")
 #: Compiled into every user of SymInt since 2.9, and into none before.

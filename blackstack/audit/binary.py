@@ -76,6 +76,12 @@ class View:
             end += len(chunk)
         raise UnreadableError(f"a name at {offset:#x} has no end")
 
+    def expect(self, offset: int, length: int) -> None:
+        """Have a range read ahead that will be read whole."""
+        if isinstance(self._source, mmap.mmap) and 0 <= offset < self.size:
+            start = offset - offset % mmap.PAGESIZE
+            self._source.madvise(mmap.MADV_WILLNEED, start, min(offset + length, self.size) - start)
+
     def release(self) -> None:
         """Let go of the bytes, so that a mapping can be closed."""
         self._data.release()
@@ -92,6 +98,7 @@ def mapped(path: Path) -> Iterator[View]:
             mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise UnreadableError(error.strerror or str(error)) from error
+    mapping.madvise(mmap.MADV_RANDOM)  # headers lie far apart: reading ahead would read the gigabytes between
     view = View(mapping)
     try:
         yield view

@@ -28,13 +28,17 @@ MACHINES = {62: "x86_64", 183: "aarch64", 190: "cuda"}
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
-_PT_LOAD, _PT_DYNAMIC, _PT_INTERP = 1, 2, 3
+_PT_LOAD, _PT_DYNAMIC = 1, 2
 _SHT_NOBITS = 8  # a section without bytes in the file
 _SHN_UNDEF, _STB_LOCAL, _STB_WEAK = 0, 0, 2
 _DT_NEEDED, _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_RELA, _DT_RELASZ, _DT_STRSZ = 1, 4, 5, 6, 7, 8, 10
 _DT_SONAME, _DT_RPATH, _DT_PLTRELSZ, _DT_JMPREL, _DT_RUNPATH = 14, 15, 2, 23, 29
 _DT_GNU_HASH, _DT_VERSYM, _DT_VERDEF, _DT_VERNEED = 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFE
-_MANY = 1 << 16  # more dynamic entries, versions or chain links than any real file has: bounds a hostile one
+_MANY = (
+    1 << 12
+)  # dynamic entries, sections, links of a list: more than real files have; it bounds hostile ones
+_MOST_IMPORTS = 1 << 20
+_MOST_NAME_BYTES = 1 << 26  # of all imported names together
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +112,6 @@ class Elf:
         return tuple(self._string(offset) for offset in self._dynamic.get(_DT_NEEDED, ()))
 
     @property
-    def interpreter(self) -> bool:
-        """Is this a program (it names a dynamic linker) and not a library?"""
-        return any(segment.kind == _PT_INTERP for segment in self.segments)
-
-    @property
     def dynamic(self) -> bool:
         """Can it be loaded at all? Static archives' members and cubins cannot."""
         return any(segment.kind == _PT_DYNAMIC for segment in self.segments)
@@ -142,16 +141,24 @@ class Elf:
         one.
         """
         wanted: set[int] = set()
+        strings, size = self._strings if self._dynamic else (0, 0)
+        self.view.expect(strings, size)
         for table, length in ((_DT_RELA, _DT_RELASZ), (_DT_JMPREL, _DT_PLTRELSZ)):
             wanted |= self._relocated(table, length)
         wanted.discard(0)
+        if len(wanted) > _MOST_IMPORTS:
+            raise UnreadableError("relocations name more symbols than a file can have")
         versions = {index: (name, library) for library, name, index, _ in self._verneed()}
         found = []
+        length = 0
         for index in sorted(wanted):
             name, info, section = self._symbol(index)
             if section == _SHN_UNDEF and info >> 4 != _STB_LOCAL:
                 version, library = versions.get(self._version_index(index) & 0x7FFF, ("", ""))
                 found.append(Symbol(self._string(name), version, library, info >> 4 == _STB_WEAK))
+                length += len(found[-1].name)
+                if length > _MOST_NAME_BYTES:
+                    raise UnreadableError("its symbols' names are longer than any real ones")
         return tuple(found)
 
     # -- what it offers --------------------------------------------------------------------------------------
@@ -178,12 +185,12 @@ class Elf:
     def sections(self) -> tuple[Section, ...]:
         """The section headers; empty when they were stripped."""
         table, count, names_at = self.section_table
-        if not table or not count or names_at >= count:
+        if not table or not count or names_at >= count or count > _MANY:
             return ()
         rows = [self.view.unpack(_SECTION, table + i * _SECTION.size) for i in range(count)]
         strings = rows[names_at][4]
         return tuple(
-            Section(_text(self.view.cstring(strings + row[0])), row[4], row[5])
+            Section(_text(self.view.cstring(strings + row[0], _MANY)), row[4], row[5])
             for row in rows
             if row[1] != _SHT_NOBITS
         )
@@ -296,10 +303,11 @@ class Elf:
         """Symbol numbers named by one relocation table, read in pieces so that memory stays small."""
         start = self._address(table)
         left = self._value(length) or 0
+        self.view.expect(start or 0, left)
         found: set[int] = set()
         if start is None:
             return found
-        step = 24 * _MANY
+        step = 24 << 16
         for offset in range(start, start + left - left % 24, step):
             size = min(step, start + left - left % 24 - offset)
             infos = self.view.raw(offset, size).cast("Q")[1::3]

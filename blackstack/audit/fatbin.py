@@ -35,7 +35,8 @@ _CONTAINER = struct.Struct("<IHHQ")
 _IMAGE = struct.Struct("<HHIQIIHHIIIQQQ")
 _LZ4, _ZSTD, _EXACT, _FAMILY = 0x2000, 0x8000, 0x100000, 0x200000
 _PTX, _CUBIN = 1, 2
-_MOST = 1 << 20  # containers or images: no file has as many, and a hostile one ends here
+_MOST = 1 << 16  # containers of a file: none has as many, and a hostile one ends here
+_MOST_IMAGES = 1 << 10  # of one container
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,9 @@ def containers(view: View, start: int, size: int) -> Iterator[tuple[Image, ...]]
 
 def _images(view: View, start: int, end: int) -> Iterator[Image]:
     at = start
-    while at + _IMAGE.size <= end:
+    for _ in range(_MOST_IMAGES):
+        if at + _IMAGE.size > end:
+            return
         kind, _, header, padded, stored, _, minor, major, number, _, _, flags, _, raw = view.unpack(
             _IMAGE, at
         )
@@ -139,6 +142,7 @@ def _images(view: View, start: int, end: int) -> Iterator[Image]:
             packing="lz4" if flags & _LZ4 else "zstd" if flags & _ZSTD else "",
         )
         at += header + padded
+    raise UnreadableError("more GPU images for one unit than there are GPUs")
 
 
 def _regions(elf: Elf, name: str) -> Iterator[tuple[int, int]]:

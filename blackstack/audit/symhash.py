@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from blackstack.audit.binary import View
 
 _GNU = struct.Struct("<IIII")
-_LONGEST = 1 << 16  # links of a chain: more than any real table has, and an end to a hostile one
+_LONGEST = 1 << 12  # links of a chain: more than any real table has, and an end to a hostile one
 
 
 class HashTable:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -166,8 +165,3 @@ def test_any_bytes_give_an_answer_or_a_clean_error(tail: bytes) -> None:
             everything(read_elf(View(head + tail)))
         except UnreadableError:
             continue
-
-
-def test_the_interpreter_that_runs_this_is_read() -> None:
-    with mapped(Path(sys.executable).resolve()) as view:
-        assert read_elf(view).interpreter

@@ -46,7 +46,7 @@ F = table(f="2.8 2.9", g="2.8", h="2.8 2.9 2.10")
         (PINNED, (2, 8), ["f"], "ok"),
         (PINNED, (2, 9), ["f"], "fail"),  # layouts changed: torchvision 0.23 aborts on 2.9
         (PINNED, (2, 7), ["f"], "ok"),  # they did not: files of 2.8 were really loaded by 2.7
-        (Origin((2, 11), "2.11.0", "pin"), (2, 12), ["f"], "risk"),  # nobody has tried
+        (Origin((2, 10), "2.10.0", "pin"), (2, 11), ["f"], "risk"),  # nobody has tried
         (Origin(), (2, 8), ["g"], "ok"),  # one release satisfies it
         (Origin(), (2, 9), ["g"], "fail"),
         (Origin(), (2, 9), ["f"], "risk"),  # either of two, and one of them aborts
