@@ -1,4 +1,4 @@
-"""Fuzz the readers of the audit, guided by coverage: `python benchmarks/audit_fuzz.py CORPUS -max_total_time=60`.
+"""Fuzz the readers, guided by coverage: `python benchmarks/audit_fuzz.py CORPUS -max_total_time=60`.
 
 Needs ``pip install atheris`` and a folder of small libraries to begin with. Any exception but
 `UnreadableError`, any input that takes more than a second, and any that takes more than 512 MB, stops the

@@ -36,6 +36,7 @@ class Evidence:
     problems: list[Problem] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     needed: tuple[str, ...] = ()
+    loadable: bool = False
     cover: Coverage | None = None
 
 

@@ -90,6 +90,7 @@ class _Examination:
             if elf.machine == "cuda":
                 evidence.cover = coverage.cover_cubin(file, self.question.gpu)
                 return evidence
+            evidence.loadable = True
             evidence.needed = elf.needed
             evidence.names = {symbol.name for symbol in elf.imports if is_torch_name(symbol.name)}
             evidence.cover = coverage.cover(elf, self.question.gpu, self.question.driver, names=names)
@@ -110,13 +111,12 @@ class _Examination:
             sources = [files, *(owned[r.name][1] for r in distribution.requires if r.name in owned)]
             folders = dict.fromkeys(str(PurePosixPath(f.path).parent) for each in sources for f in each)
             for file in files:
-                if file.host.suffix == ".cubin" or file.problems or not file.needed:
+                if file.problems or not file.loadable:
                     continue
                 beside = (str(PurePosixPath(file.path).parent), *folders)
                 problems = base.fork().dlopen(file.path, beside=beside)
-                if (
-                    problems and base is self.plain and torch_works
-                ):  # a server imports torch before anything else
+                if problems and base is self.plain and torch_works:
+                    # A server has imported torch before anything else, and with it the libraries of CUDA.
                     problems = self.with_torch.fork().dlopen(file.path, beside=beside)
                 file.problems.extend(_first_causes(problems))
 

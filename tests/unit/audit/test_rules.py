@@ -157,6 +157,15 @@ def test_an_unreadable_file_is_an_error_and_not_skipped(tmp_path: Path) -> None:
 
 
 @gcc
+def test_a_file_that_needs_no_library_must_still_find_its_names(tmp_path: Path) -> None:
+    build.library(tmp_path / "x/_C.so", wants=["nobody_has_me"])
+
+    (finding,) = audit(of_site(tmp_path)).findings
+
+    assert (finding.code, finding.evidence) == ("undefined-symbol", ("_C.so wants nobody_has_me",))
+
+
+@gcc
 def test_a_text_for_the_linker_is_no_library(tmp_path: Path) -> None:
     (tmp_path / "libx.so").write_text("/* GNU ld script */ INPUT(libx.so.1)")
 
