@@ -149,7 +149,7 @@ def compare(site: Path, drivers: Path) -> dict[str, object]:
         row = {"package": f"{package.name} {package.version}", "file": file.path, "static": file.loads}
         rows.append(row | {"real": real[path] if torch_real else "torch does not load", "verdict": verdict})
     return {
-        "torch": {"static": report.torch["loads"], "real": real["torch"]},
+        "import torch": {"static": report.torch["loads"], "real": real["torch"]},
         "packages": {f"{p.name} {p.version}": p.loads for p in report.packages if not OURS.match(p.name)},
         "counts": {word: sum(row["verdict"] == word for row in rows) for word in ("hit", "miss", "alarm")},
         "differences": [row for row in rows if row["verdict"] != "hit"],
