@@ -82,9 +82,23 @@ def _unreadable(environment: Environment) -> Iterator[Finding]:
 
 
 def _libraries(environment: Environment) -> Iterator[Finding]:
-    """One finding for each missing library, whoever wants it."""
+    """One finding for each missing library, whoever wants it; torch's own have one cause together."""
+    wanted = _missing(environment)
+    of_torch = [name for name in wanted if name.startswith(("libtorch", "libc10"))]
+    of_cuda_torch = [name for name in of_torch if remedies.needs_cuda_torch(name)]
+    if environment.torch is None and of_torch:
+        yield _no_torch(environment, [each for name in of_torch for each in wanted.pop(name)])
+    elif of_cuda_torch:
+        yield _cpu_torch(
+            environment, of_cuda_torch[0], [each for n in of_cuda_torch for each in wanted.pop(n)]
+        )
+    for library, found in wanted.items():
+        yield _library(environment, library, found)
+
+
+def _missing(environment: Environment) -> dict[str, list[tuple[Package, Problem]]]:
+    """Return who misses which library."""
     wanted: dict[str, list[tuple[Package, Problem]]] = {}
-    cuda = environment.torch.cuda if environment.torch else ""
     for package in environment.packages:
         if package.distribution.name == "torch" and environment.torch_problems:
             continue
@@ -92,37 +106,51 @@ def _libraries(environment: Environment) -> Iterator[Finding]:
             for problem in file.problems:
                 if problem.kind == "library":
                     wanted.setdefault(problem.name, []).append((package, problem))
-    of_cuda_torch = [name for name in wanted if remedies.needs_cuda_torch(name)]
-    if of_cuda_torch:  # one cause, however many of its libraries are missed
-        found = [each for name in of_cuda_torch for each in wanted.pop(name)]
-        yield _cpu_torch(environment, of_cuda_torch[0], found)
-    for library, found in wanted.items():
-        packages = list(dict.fromkeys(_title(package) for package, _ in found))
-        subject = (
-            f"{packages[0]} does not load" if len(packages) == 1 else f"{len(packages)} packages do not load"
+    return wanted
+
+
+def _library(environment: Environment, library: str, found: list[tuple[Package, Problem]]) -> Finding:
+    cuda = environment.torch.cuda if environment.torch else ""
+    packages = list(dict.fromkeys(_title(package) for package, _ in found))
+    subject = (
+        f"{packages[0]} does not load" if len(packages) == 1 else f"{len(packages)} packages do not load"
+    )
+    evidence = tuple(dict.fromkeys(_sentence(problem) for _, problem in found))[:_SHOWN]
+    major = remedies.cuda_major(library)
+    if major and cuda and major != int(cuda.split(".")[0]):
+        return Finding(
+            code="cuda-mix",
+            severity="error",
+            title=f"{subject}: built for CUDA {major}, but torch is built for CUDA {cuda}",
+            evidence=evidence,
+            cause=f"{library} belongs to CUDA {major}; the CUDA of this torch is {cuda}",
+            fix=(_other_build(environment, packages[0], major),),
+            verify=_VERIFY,
         )
-        common = {
-            "severity": "error",
-            "evidence": tuple(dict.fromkeys(_sentence(problem) for _, problem in found))[:_SHOWN],
-            "verify": _VERIFY,
-        }
-        major = remedies.cuda_major(library)
-        if major and cuda and major != int(cuda.split(".")[0]):
-            yield Finding(
-                code="cuda-mix",
-                title=f"{subject}: built for CUDA {major}, but torch is built for CUDA {cuda}",
-                cause=f"{library} belongs to CUDA {major}; the CUDA of this torch is {cuda}",
-                fix=(_other_build(environment, packages[0], major),),
-                **common,  # type: ignore[arg-type]
-            )
-        else:
-            yield Finding(
-                code="missing-library",
-                title=f"{subject}: {library} is missing",
-                cause=f"it is in no place where the dynamic linker looks; wanted by {', '.join(packages)}",
-                fix=(remedies.fix(library, cuda),),
-                **common,  # type: ignore[arg-type]
-            )
+    return Finding(
+        code="missing-library",
+        severity="error",
+        title=f"{subject}: {library} is missing",
+        evidence=evidence,
+        cause=f"it is in no place where the dynamic linker looks; wanted by {', '.join(packages)}",
+        fix=(remedies.fix(library, cuda),),
+        verify=_VERIFY,
+    )
+
+
+def _no_torch(environment: Environment, found: list[tuple[Package, Problem]]) -> Finding:
+    packages = list(dict.fromkeys(_title(package) for package, _ in found))
+    demands = [r.text for package, _ in found for r in package.distribution.requires if r.name == "torch"]
+    wanted = demands[0].partition(";")[0].strip() if demands else "torch"
+    return Finding(
+        code="torch-missing",
+        severity="warning" if environment.target.partial else "error",
+        title=f"{', '.join(packages)}: needs torch, and there is none",
+        evidence=tuple(dict.fromkeys(_sentence(problem) for _, problem in found))[:_SHOWN],
+        cause="what it loads can be judged only beside a torch",
+        fix=(f"pip install '{wanted}'",),
+        verify=_VERIFY,
+    )
 
 
 def _cpu_torch(environment: Environment, library: str, found: list[tuple[Package, Problem]]) -> Finding:
@@ -241,8 +269,9 @@ def _symbols(environment: Environment) -> Iterator[Finding]:
             yield Finding(
                 code="undefined-symbol",
                 severity="error",
-                title=f"{_title(package)} does not load: a library beside it is of another release",
+                title=f"{_title(package)} does not load: nothing that it loads defines what it wants",
                 evidence=tuple(names[:_SHOWN]),
+                cause="a library beside it is of another release, or the package opens one in its own way",
                 fix=(f"pip install --force-reinstall {package.distribution.name}   # with what it pins",),
                 verify=_VERIFY,
             )

@@ -207,6 +207,17 @@ def test_a_cuda_extension_beside_a_cpu_torch_is_named(tmp_path: Path) -> None:
 
 
 @gcc
+def test_an_extension_without_any_torch_says_which_one_it_wants(tmp_path: Path) -> None:
+    lib = build.torch(tmp_path / "away", "2.10.0+cu128")
+    file = build.extension(tmp_path / "site", "xformers/_C.so", lib=lib)
+    build.distribution(tmp_path / "site", "xformers", "0.0.35", ["torch>=2.10"], [file])
+
+    (finding,) = [f for f in audit(of_site(tmp_path / "site")).findings if f.severity == "error"]
+
+    assert (finding.code, finding.fix) == ("torch-missing", ("pip install 'torch>=2.10'",))
+
+
+@gcc
 def test_two_cudas_in_one_process_are_named(tmp_path: Path) -> None:
     twelve = build.library(tmp_path / "away/libcudart.so.12", soname="libcudart.so.12", defines=["f"])
     lib = build.torch(tmp_path / "site", "2.14.0+cu130", cuda="13.0")
