@@ -96,11 +96,17 @@ def _gaps(package: Package, gpu: str) -> Finding:
 def _driver(environment: Environment, package: Package) -> Iterator[Finding]:
     needs = [file.cover.too_new for file in package.files if file.cover and file.cover.too_new]
     if needs and environment.question.driver:
+        required = {report.path for report in package.report.files if report.required}
+        alone = any(
+            file.cover and file.cover.too_new and not file.cover.runs.native + file.cover.runs.ptx
+            for file in package.files
+            if any(file.path.endswith(f"/{path}") for path in required)
+        )
         cuda = "{}.{}".format(*max(needs))
         have = "{}.{}".format(*environment.question.driver)
         yield Finding(
             code="driver-too-old-for-ptx",
-            severity="error",
+            severity="error" if alone else "warning",
             title=f"{package.distribution.name} {package.distribution.version} needs a driver to compile it, "
             f"and it is too old: PTX of CUDA {cuda}, driver of CUDA {have}",
             evidence=("the provided PTX was compiled with an unsupported toolchain",),

@@ -17,7 +17,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     "torch": ("*nvshmem*", "*libtorch_cuda_linalg*", "*libcaffe2_nvrtc*"),  # opened at their first use
     "torchaudio": ("*sox*", "torio/*"),  # other ways to read files
     "vllm": ("*_flashmla*", "*_vllm_fa3_C*", "*_vllm_fa4*", "*cumem_allocator*", "*_qutlass*"),
-    "sgl*-kernel": ("*flash_ops*", "*flashmla_ops*", "deep_gemm/*", "_mscclpp*"),
+    "sgl*-kernel": ("*flash_ops*", "*flashmla_ops*", "deep_gemm/*", "*mscclpp*"),
     "xformers": ("*flash_attn_3*",),
     "numpy": ("*_tests*",),
     "cupy*": (
