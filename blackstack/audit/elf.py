@@ -161,8 +161,6 @@ class Elf:
                     raise UnreadableError("its symbols' names are longer than any real ones")
         return tuple(found)
 
-    # -- what it offers --------------------------------------------------------------------------------------
-
     def exports(self, symbol: Symbol, hashed: int) -> bool:
         """Would ld.so bind SYMBOL (whose GNU hash is HASHED) to this file?"""
         wanted = symbol.name.encode()
