@@ -66,9 +66,7 @@ def environment(site: Path, runs: int) -> dict[str, object]:
     """Audit SITE in RUNS fresh processes."""
     command = [sys.executable, __file__, str(site), "--once"]
     rows = [json.loads(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(runs)]
-    size = sum(
-        entry.stat().st_size for entry in site.rglob("*") if entry.is_file() and not entry.is_symlink()
-    )
+    size = sum(entry.stat().st_size for entry in site.rglob("*") if entry.is_file() and not entry.is_symlink())
     return {
         "bytes": size,
         "files": rows[0]["files"],

@@ -153,9 +153,7 @@ def compare(site: Path, drivers: Path) -> dict[str, object]:
         "packages": {f"{p.name} {p.version}": p.loads for p in report.packages if not OURS.match(p.name)},
         "counts": {word: sum(row["verdict"] == word for row in rows) for word in ("hit", "miss", "alarm")},
         "differences": [row for row in rows if row["verdict"] != "hit"],
-        "deaths_foretold": [
-            row for row in rows if str(row["real"]).startswith("killed") and row["static"] != "ok"
-        ],
+        "deaths_foretold": [row for row in rows if str(row["real"]).startswith("killed") and row["static"] != "ok"],
     }
 
 
@@ -185,18 +183,14 @@ def main() -> None:
             found = compare(site, drivers)
         results.append({"torch": pair["torch"], "with": pair["packages"], **found})
         print(f"torch {pair['torch']:<8}{found['counts']}  {found['packages']}", flush=True)
-        later = {
-            name for other in pairs[number + 1 :] for name in (*other["packages"], f"torch-{other['torch']}")
-        }
+        later = {name for other in pairs[number + 1 :] for name in (*other["packages"], f"torch-{other['torch']}")}
         for name in [*pair["packages"], f"torch-{pair['torch']}"]:
             if not options.keep and name not in later:
                 shutil.rmtree(options.store / name)
     total = {word: sum(row["counts"][word] for row in results) for word in ("hit", "miss", "alarm")}
     print(total)
     if options.out:
-        options.out.write_text(
-            json.dumps({"total": total, "pairs": results}, indent=1) + "\n", encoding="utf-8"
-        )
+        options.out.write_text(json.dumps({"total": total, "pairs": results}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

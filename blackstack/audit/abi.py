@@ -138,9 +138,7 @@ def _by_origin(build: Minor, said: Origin, installed: Minor, candidates: tuple[M
         return Lock("fail", reason, candidates, said)
     if steps <= CLEAN:
         return Lock("ok", f"{words}; no change of layout lies between them", candidates, said)
-    return Lock(
-        "risk", f"{words}; every symbol resolves, the class layouts may still differ", candidates, said
-    )
+    return Lock("risk", f"{words}; every symbol resolves, the class layouts may still differ", candidates, said)
 
 
 def _by_symbols(candidates: tuple[Minor, ...], installed: Minor, *, known: bool) -> Lock:  # noqa: PLR0911
@@ -152,9 +150,7 @@ def _by_symbols(candidates: tuple[Minor, ...], installed: Minor, *, known: bool)
         return Lock("fail", _proved(candidates, Origin(), installed), candidates)
     apart = [minor for minor in candidates if _steps(minor, installed) & BREAKS]
     if apart and len(apart) < len(candidates):
-        words = (
-            f"built with one of torch {_list(candidates)}, not said which; one for {_list(apart)} would abort"
-        )
+        words = f"built with one of torch {_list(candidates)}, not said which; one for {_list(apart)} would abort"
         return Lock("risk", words, candidates)
     if apart:
         return Lock("fail", _proved(candidates, Origin(), installed), candidates)

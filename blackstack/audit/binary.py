@@ -103,9 +103,7 @@ def mapped(path: Path) -> Iterator[View]:
     try:
         yield view
     finally:
-        with suppress(
-            BufferError
-        ):  # a slice is still in use, perhaps in a traceback; it ends with its last user
+        with suppress(BufferError):  # a slice is still in use, perhaps in a traceback; it ends with its last user
             view.release()
             mapping.close()
 

@@ -102,23 +102,15 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--python", type=Path, metavar="PATH", help="the environment of this interpreter")
     what.add_argument("--site", type=Path, metavar="DIR", help="one folder of packages (site-packages)")
-    what.add_argument(
-        "--root", type=Path, metavar="DIR", help="a root file system, such as an unpacked image"
-    )
+    what.add_argument("--root", type=Path, metavar="DIR", help="a root file system, such as an unpacked image")
     what.add_argument("--image", metavar="REF", help="an image of the local engine, or a `docker save` file")
     what.add_argument("--wheels", metavar="'NAME==V …'", help="wheels: requirements of pip's index, or files")
     gpu = parser.add_mutually_exclusive_group()
-    gpu.add_argument(
-        "--for", dest="gpu", type=_checked(gpu_version), metavar="12.0", help="a compute capability"
-    )
-    gpu.add_argument(
-        "--gpu", dest="gpu", type=_checked(gpu_version), metavar="NAME", help="a card: rtx-5090, …"
-    )
+    gpu.add_argument("--for", dest="gpu", type=_checked(gpu_version), metavar="12.0", help="a compute capability")
+    gpu.add_argument("--gpu", dest="gpu", type=_checked(gpu_version), metavar="NAME", help="a card: rtx-5090, …")
     parser.set_defaults(gpu=(12, 0))
     parser.add_argument("--driver", type=_driver, metavar="570.133", help="the driver it will run on")
-    parser.add_argument(
-        "--library-path", metavar="DIRS", help="LD_LIBRARY_PATH of the process (an image has its own)"
-    )
+    parser.add_argument("--library-path", metavar="DIRS", help="LD_LIBRARY_PATH of the process (an image has its own)")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="for machines; the keys are stable")
     how.add_argument("--sarif", action="store_true", help="for code scanning in CI")

@@ -34,9 +34,7 @@ _SHN_UNDEF, _STB_LOCAL, _STB_WEAK = 0, 0, 2
 _DT_NEEDED, _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_RELA, _DT_RELASZ, _DT_STRSZ = 1, 4, 5, 6, 7, 8, 10
 _DT_SONAME, _DT_RPATH, _DT_PLTRELSZ, _DT_JMPREL, _DT_RUNPATH = 14, 15, 2, 23, 29
 _DT_GNU_HASH, _DT_VERSYM, _DT_VERDEF, _DT_VERNEED = 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFE
-_MANY = (
-    1 << 12
-)  # dynamic entries, sections, links of a list: more than real files have; it bounds hostile ones
+_MANY = 1 << 12  # dynamic entries, sections, links of a list: more than real files have; it bounds hostile ones
 _MOST_IMPORTS = 1 << 20
 _MOST_NAME_BYTES = 1 << 26  # of all imported names together
 

@@ -43,9 +43,7 @@ class _Examination:
         self.sites = tuple(read_site(target.root.host(site)) for site in target.sites)
         self.torch = find_torch(target.root, target.sites)
         outside = (remedies.cuda_wheels(self.torch.cuda),) if target.partial and self.torch else ()
-        self.plain = Process(
-            library, target.machine, target.library_path, (Outside(*pair) for pair in outside)
-        )
+        self.plain = Process(library, target.machine, target.library_path, (Outside(*pair) for pair in outside))
         self.plain.start()
         self.with_torch = self.plain.fork()
 
@@ -63,12 +61,9 @@ class _Examination:
         self._load(owned, torch_works=not torch_problems)
         table = lookup(name for _, files in owned.values() for file in files for name in file.names)
         packages = tuple(
-            self._judge(distribution, files, table, torch_problems)
-            for distribution, files in sorted_by_name(owned)
+            self._judge(distribution, files, table, torch_problems) for distribution, files in sorted_by_name(owned)
         )
-        wanted = {
-            n for _, files in owned.values() for f in files for n in f.needed if DRIVER.libraries.fullmatch(n)
-        }
+        wanted = {n for _, files in owned.values() for f in files for n in f.needed if DRIVER.libraries.fullmatch(n)}
         return Environment(
             self.target,
             self.question,
@@ -182,9 +177,7 @@ class _Examination:
             binds = True  # torch itself is broken: the table alone decides
         folders = dict.fromkeys(file.host.parent for file in files)
         said = abi.origin(distribution, folders)
-        if all(
-            groups.torch_of(file.host.name) for file in bound
-        ):  # those for other torches are left out above
+        if all(groups.torch_of(file.host.name) for file in bound):  # those for other torches are left out above
             said = abi.Origin(self.torch.minor, "{}.{}".format(*self.torch.minor), "its file's name")
         return abi.lock(table, foreign, said, self.torch.minor, binds=binds)
 
@@ -217,15 +210,9 @@ class _Examination:
         loads: Loads = "fail" if reasons else "ok"
         if lock and lock.reason and abi.cxx_names(file.names) and self._for_this_torch(file):
             alone = loads == "ok" and self.torch is not None
-            loads = worst(
-                [loads, lock.of_binding_file(self.torch.minor) if alone and self.torch else lock.loads]
-            )
+            loads = worst([loads, lock.of_binding_file(self.torch.minor) if alone and self.torch else lock.loads])
             reasons.append(lock.reason)
-        if (
-            torch_problems
-            and distribution.name != "torch"
-            and (file.names or set(file.needed) & set(LIBRARIES))
-        ):
+        if torch_problems and distribution.name != "torch" and (file.names or set(file.needed) & set(LIBRARIES)):
             loads = "fail"
             reasons.insert(0, "torch itself does not load")
         return loads, tuple(reasons)
@@ -245,10 +232,7 @@ class _Examination:
             candidates = [r for r in found if r.path in fitting] or found
             best = min(candidates, key=lambda r: ("ok", "risk", "fail").index(r.loads))
             needed.add(pick or best.path)
-        return [
-            r if not r.group or r.path in needed else FileReport(**{**vars(r), "required": False})
-            for r in reports
-        ]
+        return [r if not r.group or r.path in needed else FileReport(**{**vars(r), "required": False}) for r in reports]
 
     def _demanded(self, distribution: Distribution) -> Iterator[Loads]:
         """A package that was written for a newer torch may load and still break in Python.
@@ -264,15 +248,9 @@ class _Examination:
     def _overloads(self, packages: tuple[Package, ...]) -> Iterator[str]:
         """Yield torch's names that resemble those that are missing: the new signatures."""
         missing = {
-            p.name
-            for package in packages
-            for file in package.files
-            for p in file.problems
-            if p.kind == "symbol"
+            p.name for package in packages for file in package.files for p in file.problems if p.kind == "symbol"
         }
-        prefixes = tuple(
-            {prefix for name in missing if is_torch_name(name) and (prefix := overload_prefix(name))}
-        )
+        prefixes = tuple({prefix for name in missing if is_torch_name(name) and (prefix := overload_prefix(name))})
         if not prefixes or not self.torch:
             return
         for library in LIBRARIES:

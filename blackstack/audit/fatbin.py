@@ -126,9 +126,7 @@ def _images(view: View, start: int, end: int) -> Iterator[Image]:
     for _ in range(_MOST_IMAGES):
         if at + _IMAGE.size > end:
             return
-        kind, _, header, padded, stored, _, minor, major, number, _, _, flags, _, raw = view.unpack(
-            _IMAGE, at
-        )
+        kind, _, header, padded, stored, _, minor, major, number, _, _, flags, _, raw = view.unpack(_IMAGE, at)
         if header < _IMAGE.size or at + header + padded > end or stored > padded:
             raise UnreadableError(f"a GPU image at {at:#x} is cut off")
         suffix = "a" if flags & _EXACT else "f" if flags & _FAMILY else ""

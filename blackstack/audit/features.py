@@ -65,14 +65,10 @@ def _flashinfer(environment: Environment) -> Feature:
     installed = environment.distributions
     main = installed.get("flashinfer-python") or installed.get("flashinfer")
     if main is None:
-        return Feature(
-            _SAMPLING, "fallback", "FlashInfer is not installed: PyTorch-native sampling, slower, works"
-        )
+        return Feature(_SAMPLING, "fallback", "FlashInfer is not installed: PyTorch-native sampling, slower, works")
     for name, state in (("flashinfer-jit-cache", "native"), ("flashinfer-cubin", "native")):
         if name in installed and _same(installed[name].version, main.version) and _covers(environment, name):
-            return Feature(
-                _SAMPLING, "native" if state == "native" else "jit", f"{name} {installed[name].version}"
-            )
+            return Feature(_SAMPLING, "native" if state == "native" else "jit", f"{name} {installed[name].version}")
     missing = list(_compiler(environment))
     if missing:
         return Feature(

@@ -39,9 +39,7 @@ def findings(environment: Environment) -> Iterator[Finding]:
 
 
 def _archs(package: Package) -> str:
-    found = sorted(
-        {arch for file in package.files if file.cover for arch in file.cover.archs}, key=_by_number
-    )
+    found = sorted({arch for file in package.files if file.cover for arch in file.cover.archs}, key=_by_number)
     return ", ".join(found)
 
 
@@ -70,19 +68,13 @@ def _no_torch(environment: Environment, package: Package, gpu: str) -> Finding:
 
 def _gaps(package: Package, gpu: str) -> Finding:
     runs = package.report.runs[gpu]
-    kernels = dict.fromkeys(
-        demangle(name).partition("(")[0] for f in package.report.files for name in f.uncovered
-    )
+    kernels = dict.fromkeys(demangle(name).partition("(")[0] for f in package.report.files for name in f.uncovered)
     alone, name = not runs.native + runs.ptx, package.distribution.name
     return Finding(
         code="no-kernel-image" if alone else "kernels-missing",
         severity="warning" if alone else "info",
         title=f"{package.distribution.name} {package.distribution.version} has "
-        + (
-            f"no code for {gpu}"
-            if alone
-            else f"code for {gpu} in {runs.native + runs.ptx} of {runs.total} units"
-        )
+        + (f"no code for {gpu}" if alone else f"code for {gpu} in {runs.native + runs.ptx} of {runs.total} units")
         + (f"; {runs.other_chips} are for other chips by design" if runs.other_chips else ""),
         evidence=(
             f"it has {_archs(package)}",

@@ -89,9 +89,7 @@ def _libraries(environment: Environment) -> Iterator[Finding]:
     if environment.torch is None and of_torch:
         yield _no_torch(environment, [each for name in of_torch for each in wanted.pop(name)])
     elif of_cuda_torch:
-        yield _cpu_torch(
-            environment, of_cuda_torch[0], [each for n in of_cuda_torch for each in wanted.pop(n)]
-        )
+        yield _cpu_torch(environment, of_cuda_torch[0], [each for n in of_cuda_torch for each in wanted.pop(n)])
     for library, found in wanted.items():
         yield _library(environment, library, found)
 
@@ -112,9 +110,7 @@ def _missing(environment: Environment) -> dict[str, list[tuple[Package, Problem]
 def _library(environment: Environment, library: str, found: list[tuple[Package, Problem]]) -> Finding:
     cuda = environment.torch.cuda if environment.torch else ""
     packages = list(dict.fromkeys(_title(package) for package, _ in found))
-    subject = (
-        f"{packages[0]} does not load" if len(packages) == 1 else f"{len(packages)} packages do not load"
-    )
+    subject = f"{packages[0]} does not load" if len(packages) == 1 else f"{len(packages)} packages do not load"
     evidence = tuple(dict.fromkeys(_sentence(problem) for _, problem in found))[:_SHOWN]
     major = remedies.cuda_major(library)
     if major and cuda and major != int(cuda.split(".")[0]):
@@ -199,9 +195,7 @@ def _abi(environment: Environment, package: Package) -> Iterator[Finding]:
     if lock is None or torch is None or lock.loads == "ok":
         return
     missing = list(
-        dict.fromkeys(
-            p.name for f in package.files for p in f.problems if p.kind == "symbol" and is_torch_name(p.name)
-        )
+        dict.fromkeys(p.name for f in package.files for p in f.problems if p.kind == "symbol" and is_torch_name(p.name))
     )
     built = lock.built_for
     install = f"pip install 'torch=={built}'" if "*" in built else f"pip install torch=={built}"
@@ -223,9 +217,7 @@ def _abi(environment: Environment, package: Package) -> Iterator[Finding]:
             severity="error",
             title=f"{_title(package)} does not load with torch {torch.version}: undefined symbol"
             + (f"; it was built with torch {built}" if built else ""),
-            evidence=tuple(
-                line for name in missing[:_SHOWN] for line in _wants(name, environment.torch_exports)
-            ),
+            evidence=tuple(line for name in missing[:_SHOWN] for line in _wants(name, environment.torch_exports)),
             cause=lock.reason,
             fix=(install, rebuild) if built else (rebuild,),
             verify=_VERIFY,

@@ -55,9 +55,7 @@ def _unmet(environment: Environment) -> Iterator[tuple[Distribution, Requirement
                 yield distribution, demand, version
 
 
-def _swapped(
-    environment: Environment, unmet: list[tuple[Distribution, Requirement, str]]
-) -> Iterator[Finding]:
+def _swapped(environment: Environment, unmet: list[tuple[Distribution, Requirement, str]]) -> Iterator[Finding]:
     """Some were installed for another torch than the one that others pin: pip swapped it, silently."""
     victims = [(d, r) for d, r, _ in unmet if r.name == "torch" and r.exact]
     if not victims or not environment.torch:
@@ -97,9 +95,7 @@ def _others(unmet: list[tuple[Distribution, Requirement, str]]) -> Iterator[Find
             code="pin-not-met",
             severity="warning" if serious else "info",
             title=f"{distribution.name} {distribution.version} wants {wanted}, installed is {version}",
-            cause="it was written for a newer release: it may load and still fail in Python"
-            if serious
-            else "",
+            cause="it was written for a newer release: it may load and still fail in Python" if serious else "",
             fix=(f"pip install '{wanted}'",),
             verify="pip check",
         )
@@ -123,9 +119,7 @@ def _pythons(environment: Environment) -> Iterator[Finding]:
                     (),
                 )
             severity: Severity = "error" if fix else "info"
-            yield Finding(
-                code="python-tag", severity=severity, title=title, evidence=tuple(foreign[:3]), fix=fix
-            )
+            yield Finding(code="python-tag", severity=severity, title=title, evidence=tuple(foreign[:3]), fix=fix)
 
 
 def _doubles(environment: Environment) -> Iterator[Finding]:
@@ -133,9 +127,7 @@ def _doubles(environment: Environment) -> Iterator[Finding]:
     places: dict[str, list[str]] = defaultdict(list)
     for package in environment.packages:
         for file in package.files:
-            if file.host.name.startswith(
-                ("libcud", "libcublas", "libnccl", "libnvrtc", "libcusparse", "libnvshmem")
-            ):
+            if file.host.name.startswith(("libcud", "libcublas", "libnccl", "libnvrtc", "libcusparse", "libnvshmem")):
                 soname = _soname(file.host)
                 if soname:
                     places[soname].append(file.path)

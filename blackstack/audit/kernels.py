@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from blackstack.audit.binary import View
     from blackstack.audit.fatbin import Image
 
-_HEAD = (
-    1 << 16
-)  # bytes: a cubin begins with its section names, PTX does not, but its first kernels say enough
+_HEAD = 1 << 16  # bytes: a cubin begins with its section names, PTX does not, but its first kernels say enough
 _ENTRY = re.compile(rb"\.entry\s+([\w$]+)")
 _TEXT = re.compile(rb"\.text\.([\w$]+)\0")
 _RUN = 15

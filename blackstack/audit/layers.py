@@ -127,9 +127,7 @@ def materialise(entries: dict[str, Entry], root: Path) -> None:
     """Write the merged entries below ROOT: files first, links when nothing more is written through them."""
     links = {path for path, entry in entries.items() if entry.spooled is None}
     for path, entry in entries.items():
-        if entry.spooled is not None and not _under(
-            path, {f"{link}/" for link in _parents(path) if link in links}
-        ):
+        if entry.spooled is not None and not _under(path, {f"{link}/" for link in _parents(path) if link in links}):
             target = root / path
             target.parent.mkdir(parents=True, exist_ok=True)
             try:

@@ -77,11 +77,7 @@ class Requirement:
     def newer_than(self, version: str) -> bool:
         """Does it ask for a later minor release than VERSION?"""
         have = parse(version)
-        floors = [
-            parse(text.removesuffix(".*"))
-            for op, text in self.clauses
-            if op in {"==", "===", "~=", ">=", ">"}
-        ]
+        floors = [parse(text.removesuffix(".*")) for op, text in self.clauses if op in {"==", "===", "~=", ">=", ">"}]
         return have is not None and any(floor is not None and floor.minor > have.minor for floor in floors)
 
     @property
@@ -160,13 +156,7 @@ def _holds(have: Version, op: str, text: str) -> bool:  # noqa: PLR0911 - one re
             return have.key < wanted.key and not (final and _early(have, wanted))
         case _:  # 2.9.post1 is not above 2.9
             same = _trim(have.release) == _trim(wanted.release)
-            late = (
-                have.post is not None
-                and wanted.post is None
-                and wanted.pre is None
-                and wanted.dev is None
-                and same
-            )
+            late = have.post is not None and wanted.post is None and wanted.pre is None and wanted.dev is None and same
             return have.key > wanted.key and not late
 
 

@@ -279,9 +279,7 @@ class Process:
         return found
 
 
-def _undefined(
-    symbols: Iterable[Symbol], scope: Iterable[Loaded], names: Mapping[str, Loaded]
-) -> Iterator[Symbol]:
+def _undefined(symbols: Iterable[Symbol], scope: Iterable[Loaded], names: Mapping[str, Loaded]) -> Iterator[Symbol]:
     """Yield the symbols that no file of the scope defines.
 
     ld.so asks in order and takes the first; whether there *is* one does not depend on the order, so the
@@ -303,9 +301,7 @@ def _undefined(
             yield symbol
 
 
-def _try(
-    step: Callable[[Loaded, list[Loaded]], Iterable[Problem]], item: Loaded, scope: list[Loaded]
-) -> list[Problem]:
+def _try(step: Callable[[Loaded, list[Loaded]], Iterable[Problem]], item: Loaded, scope: list[Loaded]) -> list[Problem]:
     """Run one binding; a table that lies is a fault of that file, not ours."""
     try:
         return list(step(item, scope))

@@ -67,13 +67,9 @@ ROLES = (
         "use --attention-backend triton (gpt-oss) or flashinfer",
         fix="--attention-backend triton",
     ),
-    Role(
-        "flash-attn", "attention: flash-attn", ("flash_attn_2_cuda*",), "the engine's own attention is used"
-    ),
+    Role("flash-attn", "attention: flash-attn", ("flash_attn_2_cuda*",), "the engine's own attention is used"),
     Role("xformers", "attention: xformers", ("xformers/_C*",), "the engine's own attention is used"),
-    Role(
-        "bitsandbytes", "bitsandbytes quantisation", ("*libbitsandbytes_cuda*",), "such a model does not load"
-    ),
+    Role("bitsandbytes", "bitsandbytes quantisation", ("*libbitsandbytes_cuda*",), "such a model does not load"),
 )
 
 

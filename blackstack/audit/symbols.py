@@ -111,9 +111,7 @@ def add_column(minor: Minor, names: set[str], data: Path = DATA) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Add releases of torch to the symbol table."""
     parser = argparse.ArgumentParser(prog="python -m blackstack.audit.symbols", description=main.__doc__)
-    parser.add_argument(
-        "column", nargs="+", metavar="VERSION[=FOLDER]", help="FOLDER: its torch/lib, else pip's index"
-    )
+    parser.add_argument("column", nargs="+", metavar="VERSION[=FOLDER]", help="FOLDER: its torch/lib, else pip's index")
     for column in parser.parse_args(argv).column:
         version, _, folder = column.partition("=")
         with ExitStack() as stack:

@@ -52,9 +52,7 @@ def of_python(executable: Path, library_path: tuple[str, ...] = ()) -> Target:
     """Audit the environment of an interpreter, without starting it."""
     if not executable.exists():
         raise TargetError(f"there is no {executable}")
-    prefix = (
-        executable.parent.resolve().parent
-    )  # of the name, not of what it links to: that is how venv works
+    prefix = executable.parent.resolve().parent  # of the name, not of what it links to: that is how venv works
     sites = [path for path in sorted(prefix.glob("lib*/python3*/*-packages")) if path.name in _SITE]
     config = _config(prefix / "pyvenv.cfg")
     if config.get("include-system-site-packages") == "true" and "home" in config:
@@ -62,9 +60,7 @@ def of_python(executable: Path, library_path: tuple[str, ...] = ()) -> Target:
     elif not config:
         sites += [p for p in sorted(prefix.glob("local/lib/python3*/dist-packages")) if p.is_dir()]
     if not sites:
-        raise TargetError(
-            f"{executable} has no folder of packages beside it ({prefix}/lib/python3*/site-packages)"
-        )
+        raise TargetError(f"{executable} has no folder of packages beside it ({prefix}/lib/python3*/site-packages)")
     version = _version(config.get("version", "")) or _version(f"python{config.get('version', '')}")
     version = version or _version(str(executable.resolve())) or _version(str(sites[0]))
     names = tuple(dict.fromkeys(str(site) for site in sites))
@@ -97,9 +93,7 @@ def _one_python(root: Root, sites: list[str]) -> list[str]:
     if root.find(f"{prefix}/pyvenv.cfg") is not None:
         return [best]
     system = {"/usr", "/usr/local", ""}
-    same = [
-        s for s in sites if s != best and prefix in system and re.sub(r"/lib\d*/python.*", "", s) in system
-    ]
+    same = [s for s in sites if s != best and prefix in system and re.sub(r"/lib\d*/python.*", "", s) in system]
     wanted = _version(best)
     return [
         best,

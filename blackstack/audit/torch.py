@@ -60,9 +60,7 @@ class Torch:
             python = f"{self.folder}/lib/libtorch.so"
         return process.dlopen(python)
 
-    def _preload(
-        self, process: Process, libraries: tuple[tuple[str, str], ...], sites: tuple[str, ...]
-    ) -> None:
+    def _preload(self, process: Process, libraries: tuple[tuple[str, str], ...], sites: tuple[str, ...]) -> None:
         for folder, pattern in libraries:
             for directory in self._places(folder, sites):
                 found = process.library.root.glob(directory, pattern)

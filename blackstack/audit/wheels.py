@@ -81,9 +81,7 @@ def _ask_pip(requirements: Sequence[str]) -> list[str]:
     command += ["--only-binary=:all:", "--disable-pip-version-check", "--report", "-", *requirements]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        told = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
-            "pip finds no such wheel"
-        ]
+        told = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip finds no such wheel"]
         raise WheelError(told[-1].removeprefix("ERROR: "))
     return [item["download_info"]["url"] for item in json.loads(done.stdout)["install"]]
 

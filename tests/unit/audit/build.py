@@ -34,17 +34,14 @@ def library(
 ) -> Path:
     """Compile a stripped library that defines, wants and needs what is said; names may be mangled C++."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [
-        f'int f{i}(void) __asm__("{name}"); int f{i}(void) {{ return 0; }}' for i, name in enumerate(defines)
-    ]
+    lines = [f'int f{i}(void) __asm__("{name}"); int f{i}(void) {{ return 0; }}' for i, name in enumerate(defines)]
     lines += [f'extern int w{i}(void) __asm__("{name}");' for i, name in enumerate(wants)]
     calls = "".join(f" + w{i}()" for i in range(len(wants)))
     lines.append(f"static __attribute__((used)) int use(void) {{ return 0{calls}; }}")
     if fatbin:
         data = ",".join(map(str, fatbin))
         lines.append(
-            '__attribute__((used, aligned(8), section(".nv_fatbin"))) '
-            f"static const unsigned char code[] = {{{data}}};"
+            f'__attribute__((used, aligned(8), section(".nv_fatbin"))) static const unsigned char code[] = {{{data}}};'
         )
     command = ["gcc", "-w", "-shared", "-fPIC", "-s", "-nostdlib", "-xc", "-o", str(path), "-", "-xnone"]
     command += [str(need) for need in needs] + list(flags)
@@ -94,9 +91,7 @@ def container(*images: bytes) -> bytes:
     return struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(body)) + body
 
 
-def distribution(
-    site: Path, name: str, version: str, requires: Sequence[str] = (), files: Sequence[Path] = ()
-) -> None:
+def distribution(site: Path, name: str, version: str, requires: Sequence[str] = (), files: Sequence[Path] = ()) -> None:
     """Write the metadata of an installed distribution."""
     info = site / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True, exist_ok=True)
@@ -110,9 +105,7 @@ OLD_SYMBOL = "_ZN3c104cuda9SetDeviceEa"
 SHARED_SYMBOL = "_ZN3c1010TensorImpl17set_requires_gradEb"
 
 
-def torch(
-    site: Path, version: str, cuda: str = "12.8", *, exports: Sequence[str] = (), fatbin: bytes = b""
-) -> Path:
+def torch(site: Path, version: str, cuda: str = "12.8", *, exports: Sequence[str] = (), fatbin: bytes = b"") -> Path:
     """Install a toy torch: five libraries with the right names, and the two files that are read."""
     lib = site / "torch" / "lib"
     shutil.copytree(_torch_libraries(tuple(exports), fatbin, cuda=bool(cuda)), lib)

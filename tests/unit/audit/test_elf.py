@@ -51,9 +51,7 @@ def test_it_agrees_with_pyelftools_on_real_libraries(path: Path) -> None:
         elf = read_elf(view)
         dynamic = oracle.get_section_by_name(".dynamic")
         symbols = list(oracle.get_section_by_name(".dynsym").iter_symbols())
-        defined = {
-            s.name for s in symbols if s["st_shndx"] != "SHN_UNDEF" and s["st_info"]["bind"] != "STB_LOCAL"
-        }
+        defined = {s.name for s in symbols if s["st_shndx"] != "SHN_UNDEF" and s["st_info"]["bind"] != "STB_LOCAL"}
         relocated = {
             symbols[r["r_info_sym"]].name
             for section in oracle.iter_sections()
@@ -90,9 +88,7 @@ def test_only_relocated_symbols_count(tmp_path: Path) -> None:
     path = tmp_path / "x.so"
     hidden = '__asm__(".globl nobody_uses_me; .type nobody_uses_me, @function");'
     source = f"{hidden} extern int used(void); int f(void) {{ return used(); }}"
-    subprocess.run(
-        ["gcc", "-w", "-shared", "-fPIC", "-xc", "-o", path, "-"], input=source, text=True, check=True
-    )
+    subprocess.run(["gcc", "-w", "-shared", "-fPIC", "-xc", "-o", path, "-"], input=source, text=True, check=True)
 
     with mapped(path) as view:
         names = {symbol.name for symbol in read_elf(view).imports if not symbol.weak}
@@ -142,9 +138,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     changes=st.lists(st.tuples(st.integers(0, 1 << 15), st.integers(0, 255)), max_size=12),
     cut=st.integers(0, 1 << 15),
 )
-def test_any_change_gives_an_answer_or_a_clean_error(
-    sample: bytes, changes: list[tuple[int, int]], cut: int
-) -> None:
+def test_any_change_gives_an_answer_or_a_clean_error(sample: bytes, changes: list[tuple[int, int]], cut: int) -> None:
     data = bytearray(sample)
     for at, value in changes:
         data[at % len(data)] = value

@@ -99,9 +99,7 @@ def cubin(*kernels: str, flags: int = 120 << 8, abi: int = 8) -> bytes:
     """Return a cubin as nvcc lays it out: the header, then the names of the sections."""
     head = b"\x7fELF\x02\x01\x01\x33" + bytes([abi]) + bytes(7)
     head += struct.pack("<HHIQQQIHHHHHH", 2, 190, 1, 0, 0, 0, flags, 64, 56, 0, 64, 0, 0)
-    return (
-        head + b"\0" + b"".join(f".text.{name}\0.nv.info.{name}\0".encode() for name in kernels) + bytes(4096)
-    )
+    return head + b"\0" + b"".join(f".text.{name}\0.nv.info.{name}\0".encode() for name in kernels) + bytes(4096)
 
 
 @pytest.mark.parametrize("packing", ["", "lz4", "zstd"])
@@ -139,9 +137,7 @@ def test_any_lz4_gives_bytes_within_bounds_or_a_clean_error(data: bytes, size: i
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=8), st.integers(0, 300))
 def test_any_fat_binary_gives_images_or_a_clean_error(changes: list[tuple[int, int]], cut: int) -> None:
-    data = bytearray(
-        build.container(build.image(90), build.image(120, build.PTX)) + build.container(build.image(80))
-    )
+    data = bytearray(build.container(build.image(90), build.image(120, build.PTX)) + build.container(build.image(80)))
     for at, value in changes:
         data[at % len(data)] = value
     del data[cut + 16 :]
@@ -153,9 +149,7 @@ def test_any_fat_binary_gives_images_or_a_clean_error(changes: list[tuple[int, i
                 kernel_names(view, image)
 
 
-@pytest.mark.parametrize(
-    ("flags", "abi", "runs"), [(120 << 8, 8, True), (100 << 8, 8, False), (90, 7, False)]
-)
+@pytest.mark.parametrize(("flags", "abi", "runs"), [(120 << 8, 8, True), (100 << 8, 8, False), (90, 7, False)])
 def test_a_loose_cubin_says_its_gpu_in_its_flags(tmp_path: Path, flags: int, abi: int, *, runs: bool) -> None:
     path = tmp_path / "kernel.cubin"
     path.write_bytes(cubin("_Z1k", flags=flags, abi=abi))

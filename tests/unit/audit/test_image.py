@@ -40,9 +40,7 @@ def test_upper_layers_win_and_only_what_is_read_is_kept(tmp_path: Path) -> None:
 
 def test_a_whiteout_hides_a_file_and_an_opaque_folder_hides_all_below(tmp_path: Path) -> None:
     first: dict[str, bytes | str] = {"a/x.so": b"1", "a/y.so": b"1", "b/z.so": b"1", "c/d/w.so": b"1"}
-    root = root_of(
-        tmp_path, first, {"a/.wh.x.so": b"", "b/.wh..wh..opq": b"", "b/new.so": b"2", ".wh.c": b""}
-    )
+    root = root_of(tmp_path, first, {"a/.wh.x.so": b"", "b/.wh..wh..opq": b"", "b/new.so": b"2", ".wh.c": b""})
 
     assert {"a/y.so", "b/new.so"} == {str(p.relative_to(root)) for p in root.rglob("*.so")}
 
@@ -50,9 +48,7 @@ def test_a_whiteout_hides_a_file_and_an_opaque_folder_hides_all_below(tmp_path: 
 def test_links_are_made_last_and_nothing_is_written_through_them(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    root = root_of(
-        tmp_path, {"lib": str(outside), "lib/evil.so": b"x", "../up.so": b"x", "/abs/fine.so": b"x"}
-    )
+    root = root_of(tmp_path, {"lib": str(outside), "lib/evil.so": b"x", "../up.so": b"x", "/abs/fine.so": b"x"})
 
     assert list(outside.iterdir()) == []
     assert not (tmp_path / "up.so").exists()
@@ -87,9 +83,7 @@ def test_packed_layers_are_read(tmp_path: Path) -> None:
 
 def test_an_image_is_audited_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    saved = build.saved_image(
-        tmp_path / "image.tar", [{TORCH: b"__version__ = '2.8.0+cu128'\ncuda = '12.8'\n"}]
-    )
+    saved = build.saved_image(tmp_path / "image.tar", [{TORCH: b"__version__ = '2.8.0+cu128'\ncuda = '12.8'\n"}])
 
     with opened(str(saved)) as target:
         assert (f"/{SITE}",) == target.sites

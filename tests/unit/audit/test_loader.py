@@ -55,21 +55,15 @@ def test_a_library_that_is_nowhere_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tag", ["--enable-new-dtags", "--disable-new-dtags"], ids=["RUNPATH", "RPATH"])
 def test_origin_is_the_folder_of_the_file(tmp_path: Path, tag: str) -> None:
     dep = library(tmp_path / "libs/libdep.so", soname="libdep.so", defines=["f"])
-    path = library(
-        tmp_path / "x.so", wants=["f"], needs=[dep], flags=[f"-Wl,{tag}", "-Wl,-rpath,$ORIGIN/libs"]
-    )
+    path = library(tmp_path / "x.so", wants=["f"], needs=[dep], flags=[f"-Wl,{tag}", "-Wl,-rpath,$ORIGIN/libs"])
 
     assert not both(path)
 
 
 @pytest.mark.parametrize(("tag", "found"), [("--enable-new-dtags", False), ("--disable-new-dtags", True)])
-def test_rpath_serves_the_libraries_of_libraries_and_runpath_does_not(
-    tmp_path: Path, tag: str, *, found: bool
-) -> None:
+def test_rpath_serves_the_libraries_of_libraries_and_runpath_does_not(tmp_path: Path, tag: str, *, found: bool) -> None:
     deep = library(tmp_path / "deep/libdeep.so", soname="libdeep.so", defines=["deep"])
-    dep = library(
-        tmp_path / "libs/libdep.so", soname="libdep.so", defines=["f"], wants=["deep"], needs=[deep]
-    )
+    dep = library(tmp_path / "libs/libdep.so", soname="libdep.so", defines=["f"], wants=["deep"], needs=[deep])
     paths = "-Wl,-rpath,$ORIGIN/libs:$ORIGIN/deep"
     path = library(tmp_path / "x.so", wants=["f"], needs=[dep], flags=[f"-Wl,{tag}", paths])
 
@@ -126,9 +120,7 @@ def test_a_library_for_another_machine_is_passed_over(tmp_path: Path) -> None:
     foreign[18:20] = (21).to_bytes(2, "little")  # PowerPC
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/libdep.so").write_bytes(foreign)
-    path = library(
-        tmp_path / "x.so", wants=["f"], needs=[good], flags=["-Wl,-rpath,$ORIGIN/bad:$ORIGIN/good"]
-    )
+    path = library(tmp_path / "x.so", wants=["f"], needs=[good], flags=["-Wl,-rpath,$ORIGIN/bad:$ORIGIN/good"])
 
     assert not both(path)
 

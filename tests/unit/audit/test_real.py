@@ -47,19 +47,13 @@ def test_torchvision_beside_a_torch_without_cuda_does_not_load(capsys: pytest.Ca
 def test_cuobjdump_lists_the_same_machine_code(tmp_path: Path) -> None:
     source, path = tmp_path / "k.cu", tmp_path / "k.so"
     source.write_text("__global__ void kernel(float* x) { x[0] = 1; }")
-    chosen = [
-        word for n in (80, 90, 120) for word in ("-gencode", f"arch=compute_{n},code=[sm_{n},compute_{n}]")
-    ]
+    chosen = [word for n in (80, 90, 120) for word in ("-gencode", f"arch=compute_{n},code=[sm_{n},compute_{n}]")]
     subprocess.run(["nvcc", "-shared", "-Xcompiler", "-fPIC", *chosen, "-o", path, source], check=True)
 
-    listed = subprocess.run(
-        [str(cuobjdump()), "-lelf", "-lptx", path], capture_output=True, text=True, check=True
-    )
+    listed = subprocess.run([str(cuobjdump()), "-lelf", "-lptx", path], capture_output=True, text=True, check=True)
     with mapped(path) as view:
         images = [image for unit in read_units(read_elf(view)) for image in unit.images]
 
     cubins = sorted(re.findall(r"\.sm_(\w+)\.cubin", listed.stdout))
     assert sorted(str(image.arch) for image in images if image.kind == "cubin") == cubins
-    assert len(re.findall(r"\.ptx$", listed.stdout, re.MULTILINE)) == sum(
-        image.kind == "ptx" for image in images
-    )
+    assert len(re.findall(r"\.ptx$", listed.stdout, re.MULTILINE)) == sum(image.kind == "ptx" for image in images)

@@ -115,10 +115,7 @@ def test_names_of_the_standard_library_inside_torch_are_not_torch() -> None:
 
 
 def test_alternatives_are_grouped_and_the_fitting_one_is_chosen() -> None:
-    paths = [
-        f"bitsandbytes/libbitsandbytes_{name}.so"
-        for name in ("cuda118", "cuda126", "cuda128", "cpu", "rocm72")
-    ]
+    paths = [f"bitsandbytes/libbitsandbytes_{name}.so" for name in ("cuda118", "cuda126", "cuda128", "cpu", "rocm72")]
 
     assert len(set(groups.alternatives(paths).values())) == 1
     assert groups.chosen(paths, "12.8", (12, 0)) == "bitsandbytes/libbitsandbytes_cuda128.so"
@@ -226,30 +223,22 @@ def test_two_cudas_in_one_process_are_named(tmp_path: Path) -> None:
 
     (finding,) = [f for f in audit(of_site(tmp_path / "site")).findings if f.severity == "error"]
 
-    assert (
-        finding.title == "xformers 0.0.35 does not load: built for CUDA 12, but torch is built for CUDA 13.0"
-    )
+    assert finding.title == "xformers 0.0.35 does not load: built for CUDA 12, but torch is built for CUDA 13.0"
 
 
 @gcc
 def test_a_sibling_that_the_package_loads_first_is_not_missing(tmp_path: Path) -> None:
     """Torchaudio and torchcodec open their own libraries before their extensions."""
     lib = build.torch(tmp_path, "2.8.0+cu128")
-    first = build.library(
-        tmp_path / "torchaudio/lib/libtorchaudio.so", soname="libtorchaudio.so", defines=["f"]
-    )
-    file = build.extension(
-        tmp_path, "torchaudio/lib/_torchaudio.so", lib=lib, wants=["f"], flags=[str(first)]
-    )
+    first = build.library(tmp_path / "torchaudio/lib/libtorchaudio.so", soname="libtorchaudio.so", defines=["f"])
+    file = build.extension(tmp_path, "torchaudio/lib/_torchaudio.so", lib=lib, wants=["f"], flags=[str(first)])
     build.distribution(tmp_path, "torchaudio", "2.8.0", ["torch==2.8.0"], [first, file])
 
     assert not audit(of_site(tmp_path)).blocked
 
 
 @gcc
-def test_ptx_that_the_driver_does_not_know_is_an_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ptx_that_the_driver_does_not_know_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = build.container(build.image(80), build.image(80, build.PTX, isa=(9, 0)))
     file = build.library(tmp_path / "vllm/_C.so", fatbin=code)
     build.distribution(tmp_path, "vllm", "0.20.0", files=[file])
@@ -274,9 +263,7 @@ def test_the_interface_for_machines_is_stable(tmp_path: Path, capsys: pytest.Cap
     assert (package["version"], package["loads"]) == ("0.11.0", "ok")
     assert (package["files"]["vllm/_C.so"]["loads"], package["files"]["vllm/_C.so"]["reasons"]) == ("ok", [])
     assert {"native": 1, "ptx": 0, "none": 0, "total": 1}.items() <= package["runs"]["12.0"].items()
-    assert {"code", "severity", "title", "evidence", "cause", "fix", "verify", "source"} == set(
-        data["findings"][0]
-    )
+    assert {"code", "severity", "title", "evidence", "cause", "fix", "verify", "source"} == set(data["findings"][0])
 
 
 def test_sarif_is_written_for_ci(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -288,9 +275,7 @@ def test_sarif_is_written_for_ci(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert [result["ruleId"] for result in log["runs"][0]["results"]] == ["unreadable-file"]
 
 
-def test_what_is_not_there_is_said_with_exit_code_3(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_not_there_is_said_with_exit_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--site", str(tmp_path / "nowhere")]) == 3
     assert main(["--root", str(tmp_path)]) == 3
     assert main(["--wheels", str(tmp_path / "no.whl")]) == 3
@@ -304,9 +289,7 @@ def test_a_virtual_environment_is_found_from_its_python(tmp_path: Path) -> None:
     site.mkdir(parents=True)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python").symlink_to(sys.executable)
-    (tmp_path / "pyvenv.cfg").write_text(
-        "home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.12.3\n"
-    )
+    (tmp_path / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.12.3\n")
 
     target = of_python(tmp_path / "bin/python")
 

@@ -40,9 +40,7 @@ def test_an_undefined_symbol_is_named_beside_what_torch_has(tmp_path: Path) -> N
     report = audit(of_site(tmp_path))
 
     finding = one(report, "abi-undefined-symbol")
-    title = (
-        "vllm 0.11.0 does not load with torch 2.10.0+cu128: undefined symbol; it was built with torch 2.8.0"
-    )
+    title = "vllm 0.11.0 does not load with torch 2.10.0+cu128: undefined symbol; it was built with torch 2.8.0"
     assert title == finding.title
     assert finding.evidence[0].startswith("wants c10::cuda::SetDevice(signed char, bool)")
     assert finding.evidence[1] == "torch has c10::cuda::SetDevice(signed char)"
@@ -57,17 +55,14 @@ def test_a_silent_crash_is_named_although_every_symbol_resolves(tmp_path: Path) 
     finding = one(audit(of_site(tmp_path)), "abi-layout")
 
     assert finding.title == (
-        "vllm 0.11.0 aborts inside dlopen with torch 2.9.1+cu128, with no traceback; "
-        "it was built with torch 2.8.0"
+        "vllm 0.11.0 aborts inside dlopen with torch 2.9.1+cu128, with no traceback; it was built with torch 2.8.0"
     )
     assert finding.fix[0] == "pip install torch==2.8.0"
 
 
 def test_a_missing_libnuma_is_named_with_its_package(tmp_path: Path) -> None:
     """Seeds 002 and 004: «ImportError: libnuma.so.1: cannot open shared object file»."""
-    numa = build.library(
-        tmp_path / "elsewhere" / "libnuma.so.1", soname="libnuma.so.1", defines=["numa_here"]
-    )
+    numa = build.library(tmp_path / "elsewhere" / "libnuma.so.1", soname="libnuma.so.1", defines=["numa_here"])
     site = tmp_path / "root/usr/lib/python3.12/site-packages"
     lib = build.torch(site, "2.8.0+cu128")
     file = build.extension(site, "sgl_kernel/common_ops.abi3.so", lib=lib, flags=[str(numa)])
