@@ -9,11 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from blackstack.bench.arrivals import ARRIVALS
 from blackstack.bench.measure import measure
 from blackstack.bench.prompts import SETS
 from blackstack.bench.table import render
 from blackstack.bench.target import EXAMPLE, Target
-from blackstack.bench.workload import ARRIVALS, PATHS, Workload
+from blackstack.bench.workload import PATHS, Workload
 from blackstack.errors import BlackstackError, InterruptedRunError
 
 FAILED = 1  # requests failed: the numbers are of those that did not
@@ -61,6 +62,9 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--repeats", type=int, default=1, help="how often each run is made")
     it.add_argument("--rate", type=float, help="requests a second, whatever the server does (open loop)")
     it.add_argument("--arrival", choices=ARRIVALS, default="constant")
+    it.add_argument("--burstiness", type=float, default=1.0, help="shape of gamma arrivals; below 1 is bursty")
+    it.add_argument("--ramp", type=float, default=0.0, help="seconds over which the load grows from nothing")
+    it.add_argument("--duration", type=float, help="seconds to send for, instead of --requests")
     it.add_argument("--seed", type=int, default=0)
     it.add_argument("--timeout", type=float, default=120.0, help="seconds for one request (default: %(default)s)")
     it.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else, on stdout")
@@ -81,6 +85,9 @@ def workload_of(arguments: argparse.Namespace) -> Workload:
         repeats=arguments.repeats,
         rate=arguments.rate,
         arrival=arguments.arrival,
+        burstiness=arguments.burstiness,
+        ramp_s=arguments.ramp,
+        duration_s=arguments.duration,
         seed=arguments.seed,
         timeout_s=arguments.timeout,
     )

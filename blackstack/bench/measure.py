@@ -39,9 +39,11 @@ async def _measure(target: Target, workload: Workload, progress: Callable[[str],
     target, models = await resolve(target, Dialer(target.address))
     runs: list[Run] = []
     for repeat in range(workload.repeats):
-        for concurrency in workload.concurrency:
+        for concurrency in workload.concurrency if workload.rate is None else (1,):
             of = f", repeat {repeat + 1} of {workload.repeats}" if workload.repeats > 1 else ""
-            progress(f"concurrency {concurrency}: {workload.requests} requests{of}")
+            load = f"concurrency {concurrency}" if workload.rate is None else f"{workload.rate:g} requests/s"
+            amount = f"{workload.duration_s:g} s" if workload.duration_s else f"{workload.requests} requests"
+            progress(f"{load}: {amount}{of}")
             runs.append(await run_once(target, workload, concurrency=concurrency, repeat=repeat))
     found: dict[str, Any] = {"models": models}
     return Measurement(target=target, workload=workload, found=found, runs=tuple(runs), started_at=started)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from blackstack.bench.arrivals import offsets
 from blackstack.bench.backlog import Backlog
-from blackstack.bench.load import ClosedLoop, Magazine
+from blackstack.bench.closed_loop import ClosedLoop
+from blackstack.bench.load import Load
+from blackstack.bench.magazine import Magazine
+from blackstack.bench.open_loop import SPARE, OpenLoop
 from blackstack.bench.probe import complaint
 from blackstack.bench.prompts import SETS, endless
-from blackstack.bench.reading import Reply
 from blackstack.bench.request import Envelope, Request
 from blackstack.bench.stream import Dialer
 from blackstack.bench.tally import Tally
@@ -30,6 +34,7 @@ class Run:
 
     concurrency: int
     repeat: int
+    rate: float | None
     tally: Tally
     client: ClientReport
     warmup: int
@@ -41,10 +46,11 @@ class Run:
         return {
             "concurrency": self.concurrency,
             "repeat": self.repeat,
+            "rate": self.rate,
             "warmup_excluded": self.warmup,
             **numbers,
             "client": self.client.as_dict(
-                requested=min(self.concurrency, self.tally.requests),
+                requested=None if self.rate else min(self.concurrency, self.tally.requests),
                 ttft_us=ttft_us,
                 tokens=self.tally.output_tokens,
             ),
@@ -73,61 +79,71 @@ def requests_of(workload: Workload, target: Target, *, seed: str) -> Iterator[Re
 
 async def run_once(target: Target, workload: Workload, *, concurrency: int, repeat: int) -> Run:
     """Warm up, measure, and close everything."""
-    dialer = Dialer(target.address)
     seed = f"{workload.seed}/{concurrency}/{repeat}"
     if workload.warmup:
-        warm = ClosedLoopRun(
-            dialer,
-            workload,
-            islice(requests_of(workload, target, seed=f"{seed}/warm"), workload.warmup),
-            concurrency=min(concurrency, workload.warmup),
-        )
-        await warm.go()
-    source = islice(requests_of(workload, target, seed=seed), workload.requests)
-    load = ClosedLoopRun(dialer, workload, source, concurrency=min(concurrency, workload.requests))
-    await load.go()
-    return Run(concurrency=concurrency, repeat=repeat, tally=load.tally, client=load.report, warmup=workload.warmup)
+        warming = dataclasses.replace(workload, rate=None, duration_s=None, ramp_s=0.0, requests=workload.warmup)
+        await _Wiring(target, warming, concurrency=concurrency, seed=f"{seed}/warm").go()
+    wiring = _Wiring(target, workload, concurrency=concurrency, seed=seed)
+    await wiring.go()
+    return Run(
+        concurrency=wiring.report.peak if workload.rate else concurrency,
+        repeat=repeat,
+        rate=workload.rate,
+        tally=wiring.tally,
+        client=wiring.report,
+        warmup=workload.warmup,
+    )
 
 
-class ClosedLoopRun:
-    """Wires a loop, its magazine, its backlog and its watch together."""
+class _Wiring:
+    """A load, its magazine, its backlog and its watch, wired together."""
 
-    def __init__(self, dialer: Dialer, workload: Workload, source: Iterator[Request], *, concurrency: int) -> None:
+    def __init__(self, target: Target, workload: Workload, *, concurrency: int, seed: str) -> None:
+        source = requests_of(workload, target, seed=seed)
+        if workload.duration_s is None:
+            source = islice(source, workload.requests)
+            concurrency = min(concurrency, workload.requests)
         self.tally = Tally()
         self.report = ClientReport()
+        self._connections = SPARE if workload.rate else concurrency
         self._magazine = Magazine(source, depth=max(AHEAD, 2 * concurrency))
-        self._backlog = Backlog(self._reply, self._magazine.refill)
-        self._loop = ClosedLoop(
-            dialer, self._backlog, self._magazine, concurrency=concurrency, timeout_s=workload.timeout_s
+        self._backlog = Backlog(self.tally.add, self._magazine.refill)
+        self._load = self._shape(Dialer(target.address), workload, seed)
+
+    def _shape(self, dialer: Dialer, workload: Workload, seed: str) -> Load:
+        limits: dict[str, Any] = {"timeout_s": workload.timeout_s, "duration_s": workload.duration_s}
+        if workload.rate is None:
+            closed = ClosedLoop(dialer, self._backlog, self._magazine, **limits)
+            closed.ramp_s = workload.ramp_s
+            return closed
+        opened = OpenLoop(dialer, self._backlog, self._magazine, **limits)
+        opened.offsets = offsets(
+            workload.arrival, workload.rate, seed=seed, burstiness=workload.burstiness, ramp_s=workload.ramp_s
         )
+        return opened
 
     async def go(self) -> None:
         """Run the load; whatever happens, no connection stays open."""
-        watch = Watch()
+        load, watch = self._load, Watch()
         try:
             await self._connect()
             self._magazine.fill()
             with no_collector():
                 watch.start()
-                await self._loop.run()
+                await load.run()
                 self.report = watch.stop()
                 self._backlog.drain()
         finally:
             watch.stop()
-            self._loop.close()
-        self.report.delivered = self._loop.gauge.mean
-        self.report.peak = self._loop.gauge.peak
-        self.report.connect = self._loop.connect
-        self.report.reconnects = self._loop.reconnects
+            load.close()
+        self.report.delivered, self.report.peak = load.gauge.mean, load.gauge.peak
+        self.report.connect, self.report.reconnects = load.connect, load.reconnects
 
     async def _connect(self) -> None:
         try:
-            await self._loop.connect_all()
+            await self._load.connect_all(self._connections)
         except* (OSError, TimeoutError) as group:
             raise complaint(group) from None
-
-    def _reply(self, reply: Reply) -> None:
-        self.tally.add(reply)
 
 
 @contextlib.contextmanager

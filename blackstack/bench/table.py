@@ -27,7 +27,7 @@ def render(result: Mapping[str, Any]) -> str:
 def _run(run: Mapping[str, Any]) -> list[str]:
     lines = [
         (
-            f"concurrency {run['concurrency']}: {run['ok']} of {run['requests']} good, "
+            f"{_load(run)}: {run['ok']} of {run['requests']} good, "
             f"{run['output_tokens_per_s']:.1f} output tokens/s in {run['duration_s']:.2f} s "
             f"({run['warmup_excluded']} warm-up requests before)"
         ),
@@ -47,6 +47,12 @@ def _run(run: Mapping[str, Any]) -> list[str]:
         lines.append("  the server sent no usage: one token is counted for each event")
     lines += [f"  CLIENT-BOUND, no baseline: {reason}" for reason in run["client"]["bound_reasons"]]
     return lines
+
+
+def _load(run: Mapping[str, Any]) -> str:
+    if run.get("rate"):
+        return f"{run['rate']:g} requests/s asked for, {run['requests_per_s']:.1f} answered"
+    return f"concurrency {run['concurrency']}"
 
 
 def _cell(numbers: Mapping[str, Any], head: str) -> str:

@@ -6,12 +6,12 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from blackstack.bench.arrivals import ARRIVALS
 from blackstack.bench.prompts import NAMES
 from blackstack.errors import UsageError, unknown_name
 
 Endpoint = Literal["completions", "chat"]
 PATHS = {"completions": "/v1/completions", "chat": "/v1/chat/completions"}
-ARRIVALS = ("constant", "poisson", "gamma")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,9 @@ class Workload:
         salt: begin every prompt differently, so that no prefix cache answers for the model.
         rate: requests a second of an open loop; None is a closed loop.
         arrival: how an open loop spaces its requests.
+        burstiness: the shape of ``gamma`` arrivals; below 1 they come in bursts.
+        ramp_s: the load grows from nothing over so many seconds.
+        duration_s: send for so long instead of sending a number of requests.
         temperature: 0 is greedy.
     """
 
@@ -49,6 +52,9 @@ class Workload:
     salt: bool = True
     rate: float | None = None
     arrival: str = "constant"
+    burstiness: float = 1.0
+    ramp_s: float = 0.0
+    duration_s: float | None = None
     temperature: float = 0.0
 
     def __post_init__(self) -> None:
@@ -58,12 +64,22 @@ class Workload:
             raise unknown_name("prompt set", self.prompts, NAMES, see="python -m blackstack.bench --help")
         if self.arrival not in ARRIVALS:
             raise unknown_name("arrival", self.arrival, ARRIVALS, see="python -m blackstack.bench --help")
-        for name in ("requests", "output_tokens", "input_tokens", "repeats", "timeout_s", "rate"):
+        for name in (
+            "requests",
+            "output_tokens",
+            "input_tokens",
+            "repeats",
+            "timeout_s",
+            "rate",
+            "duration_s",
+            "burstiness",
+        ):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UsageError(f"{name} is {value}; it must be more than nothing")
-        if self.warmup < 0:
-            raise UsageError(f"warmup is {self.warmup}; it cannot be negative")
+        for name in ("warmup", "ramp_s"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it cannot be negative")
         if not self.concurrency or min(self.concurrency) < 1:
             raise UsageError(
                 f"concurrency is {self.concurrency}; it needs whole numbers from 1",
