@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--requests", type=int, default=24, help="requests a run (default: %(default)s)")
     it.add_argument("--input-tokens", type=int, help="exact length of each prompt")
     it.add_argument("--output-tokens", type=int, help="length of each answer (default: the prompt set's)")
-    it.add_argument("--prompts", default="chat", help=sets)
+    it.add_argument("--prompts", default="chat", help=f"{sets}; or a file .jsonl or .json")
     it.add_argument("--warmup", type=int, default=2, help="requests before each run that do not count")
     it.add_argument("--repeats", type=int, default=1, help="how often each run is made")
     it.add_argument("--rate", type=float, help="requests a second, whatever the server does (open loop)")
@@ -65,6 +65,11 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--burstiness", type=float, default=1.0, help="shape of gamma arrivals; below 1 is bursty")
     it.add_argument("--ramp", type=float, default=0.0, help="seconds over which the load grows from nothing")
     it.add_argument("--duration", type=float, help="seconds to send for, instead of --requests")
+    it.add_argument("--shared-prefix", type=int, default=0, help="words that all prompts begin with")
+    it.add_argument("--no-salt", action="store_true", help="let a prefix cache answer for the model")
+    it.add_argument("--slo-ttft", type=float, help="ms; a request within all of these is in the goodput")
+    it.add_argument("--slo-tpot", type=float, help="ms")
+    it.add_argument("--slo-e2e", type=float, help="ms")
     it.add_argument("--seed", type=int, default=0)
     it.add_argument("--timeout", type=float, default=120.0, help="seconds for one request (default: %(default)s)")
     it.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else, on stdout")
@@ -88,6 +93,11 @@ def workload_of(arguments: argparse.Namespace) -> Workload:
         burstiness=arguments.burstiness,
         ramp_s=arguments.ramp,
         duration_s=arguments.duration,
+        shared_prefix=arguments.shared_prefix,
+        salt=not arguments.no_salt,
+        slo_ttft_ms=arguments.slo_ttft,
+        slo_tpot_ms=arguments.slo_tpot,
+        slo_e2e_ms=arguments.slo_e2e,
         seed=arguments.seed,
         timeout_s=arguments.timeout,
     )

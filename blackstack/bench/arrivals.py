@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Final
 
-ARRIVALS: Final = ("constant", "poisson", "gamma")
+ARRIVALS: Final = ("constant", "poisson", "gamma", "replay")
 
 
 def offsets(arrival: str, rate: float, *, seed: str, burstiness: float = 1.0, ramp_s: float = 0.0) -> Iterator[float]:

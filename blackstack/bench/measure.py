@@ -12,6 +12,7 @@ from blackstack.bench.measurement import Measurement
 from blackstack.bench.probe import resolve
 from blackstack.bench.run import Run, run_once
 from blackstack.bench.stream import Dialer
+from blackstack.bench.supply import Supply
 from blackstack.bench.target import Target
 from blackstack.bench.workload import Workload
 
@@ -37,15 +38,16 @@ def measure(target: Target, workload: Workload, *, progress: Callable[[str], Non
 async def _measure(target: Target, workload: Workload, progress: Callable[[str], None]) -> Measurement:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     target, models = await resolve(target, Dialer(target.address))
+    supply = await Supply.of(target, workload)
     runs: list[Run] = []
     for repeat in range(workload.repeats):
-        for concurrency in workload.concurrency if workload.rate is None else (1,):
+        for concurrency in workload.concurrency if not workload.open_loop else (1,):
             of = f", repeat {repeat + 1} of {workload.repeats}" if workload.repeats > 1 else ""
-            load = f"concurrency {concurrency}" if workload.rate is None else f"{workload.rate:g} requests/s"
+            load = f"{workload.rate or 'the trace'} requests/s" if workload.open_loop else f"concurrency {concurrency}"
             amount = f"{workload.duration_s:g} s" if workload.duration_s else f"{workload.requests} requests"
             progress(f"{load}: {amount}{of}")
-            runs.append(await run_once(target, workload, concurrency=concurrency, repeat=repeat))
-    found: dict[str, Any] = {"models": models}
+            runs.append(await run_once(supply, workload, concurrency=concurrency, repeat=repeat))
+    found: dict[str, Any] = {"models": models, **supply.found}
     return Measurement(target=target, workload=workload, found=found, runs=tuple(runs), started_at=started)
 
 

@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from blackstack.bench.arrivals import offsets
 from blackstack.bench.backlog import Backlog
 from blackstack.bench.closed_loop import ClosedLoop
+from blackstack.bench.goodput import goodput
 from blackstack.bench.load import Load
 from blackstack.bench.magazine import Magazine
 from blackstack.bench.open_loop import SPARE, OpenLoop
 from blackstack.bench.probe import complaint
-from blackstack.bench.prompts import SETS, endless
-from blackstack.bench.request import Envelope, Request
 from blackstack.bench.stream import Dialer
+from blackstack.bench.supply import Supply
 from blackstack.bench.tally import Tally
-from blackstack.bench.target import Target
 from blackstack.bench.watch import ClientReport, Watch
 from blackstack.bench.workload import Workload
 
@@ -34,7 +32,7 @@ class Run:
 
     concurrency: int
     repeat: int
-    rate: float | None
+    workload: Workload
     tally: Tally
     client: ClientReport
     warmup: int
@@ -46,49 +44,32 @@ class Run:
         return {
             "concurrency": self.concurrency,
             "repeat": self.repeat,
-            "rate": self.rate,
+            "rate": self.workload.rate,
             "warmup_excluded": self.warmup,
             **numbers,
+            **goodput(self.tally, self.workload),
             "client": self.client.as_dict(
-                requested=None if self.rate else min(self.concurrency, self.tally.requests),
+                requested=None if self.workload.open_loop else min(self.concurrency, self.tally.requests),
                 ttft_us=ttft_us,
                 tokens=self.tally.output_tokens,
             ),
         }
 
 
-def requests_of(workload: Workload, target: Target, *, seed: str) -> Iterator[Request]:
-    """Yield the workload's requests for ever."""
-    envelope = Envelope(target, target.address)
-    tokens = workload.output_tokens or SETS[workload.prompts].output_tokens
-    common: dict[str, Any] = {
-        "model": target.model,
-        "max_tokens": tokens,
-        "temperature": workload.temperature,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    if workload.ignore_eos:
-        common["ignore_eos"] = True
-    for prompt in endless(workload.prompts, seed=seed, salt=workload.salt):
-        asked: dict[str, Any] = {"prompt": prompt}
-        if workload.endpoint == "chat":
-            asked = {"messages": [{"role": "user", "content": prompt}]}
-        yield envelope.post(workload.path, {**common, **asked}, output_tokens=tokens)
-
-
-async def run_once(target: Target, workload: Workload, *, concurrency: int, repeat: int) -> Run:
+async def run_once(supply: Supply, workload: Workload, *, concurrency: int, repeat: int) -> Run:
     """Warm up, measure, and close everything."""
     seed = f"{workload.seed}/{concurrency}/{repeat}"
     if workload.warmup:
-        warming = dataclasses.replace(workload, rate=None, duration_s=None, ramp_s=0.0, requests=workload.warmup)
-        await _Wiring(target, warming, concurrency=concurrency, seed=f"{seed}/warm").go()
-    wiring = _Wiring(target, workload, concurrency=concurrency, seed=seed)
+        warming = dataclasses.replace(
+            workload, rate=None, arrival="constant", duration_s=None, ramp_s=0.0, requests=workload.warmup
+        )
+        await _Wiring(supply, warming, concurrency=concurrency, seed=f"{seed}/warm").go()
+    wiring = _Wiring(supply, workload, concurrency=concurrency, seed=seed)
     await wiring.go()
     return Run(
-        concurrency=wiring.report.peak if workload.rate else concurrency,
+        concurrency=wiring.report.peak if workload.open_loop else concurrency,
         repeat=repeat,
-        rate=workload.rate,
+        workload=workload,
         tally=wiring.tally,
         client=wiring.report,
         warmup=workload.warmup,
@@ -98,28 +79,27 @@ async def run_once(target: Target, workload: Workload, *, concurrency: int, repe
 class _Wiring:
     """A load, its magazine, its backlog and its watch, wired together."""
 
-    def __init__(self, target: Target, workload: Workload, *, concurrency: int, seed: str) -> None:
-        source = requests_of(workload, target, seed=seed)
+    def __init__(self, supply: Supply, workload: Workload, *, concurrency: int, seed: str) -> None:
+        self._supply = supply
+        source = supply.requests(workload, seed=seed)
         if workload.duration_s is None:
             source = islice(source, workload.requests)
             concurrency = min(concurrency, workload.requests)
         self.tally = Tally()
         self.report = ClientReport()
-        self._connections = SPARE if workload.rate else concurrency
+        self._connections = SPARE if workload.open_loop else concurrency
         self._magazine = Magazine(source, depth=max(AHEAD, 2 * concurrency))
         self._backlog = Backlog(self.tally.add, self._magazine.refill)
-        self._load = self._shape(Dialer(target.address), workload, seed)
+        self._load = self._shape(Dialer(supply.target.address), workload, seed)
 
     def _shape(self, dialer: Dialer, workload: Workload, seed: str) -> Load:
         limits: dict[str, Any] = {"timeout_s": workload.timeout_s, "duration_s": workload.duration_s}
-        if workload.rate is None:
+        if not workload.open_loop:
             closed = ClosedLoop(dialer, self._backlog, self._magazine, **limits)
             closed.ramp_s = workload.ramp_s
             return closed
         opened = OpenLoop(dialer, self._backlog, self._magazine, **limits)
-        opened.offsets = offsets(
-            workload.arrival, workload.rate, seed=seed, burstiness=workload.burstiness, ramp_s=workload.ramp_s
-        )
+        opened.offsets = self._supply.offsets(workload, seed=seed)
         return opened
 
     async def go(self) -> None:

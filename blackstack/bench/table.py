@@ -37,6 +37,9 @@ def _run(run: Mapping[str, Any]) -> list[str]:
         numbers = run[key]
         if numbers["n"]:
             lines.append(f"  {title:<16}" + "".join(_cell(numbers, head) for head in HEADS))
+    if "goodput" in run:
+        share, rate = run["goodput"]["share"], run["goodput"]["requests_per_s"]
+        lines.append(f"  goodput: {share:.1%} of all requests within their limits, {rate:.2f} a second")
     if few := run["ttft_ms"].get("too_few"):
         lines.append(f"  too few samples for {', '.join(few)}: take them as hints")
     failed = {kind: count for kind, count in run["failures"].items() if count}
