@@ -70,6 +70,8 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--slo-ttft", type=float, help="ms; a request within all of these is in the goodput")
     it.add_argument("--slo-tpot", type=float, help="ms")
     it.add_argument("--slo-e2e", type=float, help="ms")
+    it.add_argument("--quality", action="store_true", help="also ask questions with known answers")
+    it.add_argument("--workers", type=int, default=1, help="processes that share the load")
     it.add_argument("--seed", type=int, default=0)
     it.add_argument("--timeout", type=float, default=120.0, help="seconds for one request (default: %(default)s)")
     it.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else, on stdout")
@@ -93,6 +95,8 @@ def workload_of(arguments: argparse.Namespace) -> Workload:
         burstiness=arguments.burstiness,
         ramp_s=arguments.ramp,
         duration_s=arguments.duration,
+        quality=arguments.quality,
+        workers=arguments.workers,
         shared_prefix=arguments.shared_prefix,
         salt=not arguments.no_salt,
         slo_ttft_ms=arguments.slo_ttft,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from blackstack.bench.loops import loop_factory
 from blackstack.bench.measurement import Measurement
 from blackstack.bench.probe import resolve
+from blackstack.bench.quality import examine
 from blackstack.bench.run import Run, run_once
 from blackstack.bench.stream import Dialer
 from blackstack.bench.supply import Supply
@@ -31,7 +32,7 @@ def measure(target: Target, workload: Workload, *, progress: Callable[[str], Non
         BlockedError: nobody listens there.
         UsageError: it is no OpenAI-compatible server, the key is wrong, or the model is unknown.
     """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_measure(target, workload, progress or _silent))
 
 
@@ -48,16 +49,10 @@ async def _measure(target: Target, workload: Workload, progress: Callable[[str],
             progress(f"{load}: {amount}{of}")
             runs.append(await run_once(supply, workload, concurrency=concurrency, repeat=repeat))
     found: dict[str, Any] = {"models": models, **supply.found}
+    if workload.quality:
+        progress("questions with known answers")
+        found["quality"] = await examine(target)
     return Measurement(target=target, workload=workload, found=found, runs=tuple(runs), started_at=started)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop, which takes half the time for each packet; asyncio's own loop where it does not exist."""
-    if sys.platform == "win32":
-        return None
-    import uvloop  # noqa: PLC0415 - not on Windows
-
-    return uvloop.new_event_loop
 
 
 def _silent(_: str) -> None:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import gc
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-from blackstack.bench.backlog import Backlog
-from blackstack.bench.closed_loop import ClosedLoop
 from blackstack.bench.goodput import goodput
-from blackstack.bench.load import Load
-from blackstack.bench.magazine import Magazine
-from blackstack.bench.open_loop import SPARE, OpenLoop
-from blackstack.bench.probe import complaint
-from blackstack.bench.stream import Dialer
 from blackstack.bench.supply import Supply
+from blackstack.bench.surroundings import Surroundings
 from blackstack.bench.tally import Tally
-from blackstack.bench.watch import ClientReport, Watch
+from blackstack.bench.watch import ClientReport
+from blackstack.bench.wiring import Wiring
+from blackstack.bench.workers import run_workers
 from blackstack.bench.workload import Workload
-
-AHEAD = 512  # requests that are made before the clock starts; the rest is made while the server works
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +24,7 @@ class Run:
     repeat: int
     workload: Workload
     tally: Tally
+    surroundings: dict[str, Any]
     client: ClientReport
     warmup: int
 
@@ -48,6 +39,7 @@ class Run:
             "warmup_excluded": self.warmup,
             **numbers,
             **goodput(self.tally, self.workload),
+            "surroundings": self.surroundings,
             "client": self.client.as_dict(
                 requested=None if self.workload.open_loop else min(self.concurrency, self.tally.requests),
                 ttft_us=ttft_us,
@@ -60,82 +52,46 @@ async def run_once(supply: Supply, workload: Workload, *, concurrency: int, repe
     """Warm up, measure, and close everything."""
     seed = f"{workload.seed}/{concurrency}/{repeat}"
     if workload.warmup:
-        warming = dataclasses.replace(
-            workload, rate=None, arrival="constant", duration_s=None, ramp_s=0.0, requests=workload.warmup
-        )
-        await _Wiring(supply, warming, concurrency=concurrency, seed=f"{seed}/warm").go()
-    wiring = _Wiring(supply, workload, concurrency=concurrency, seed=seed)
-    await wiring.go()
+        await _load(supply, _warming(workload), concurrency, f"{seed}/warm")
+    around = Surroundings(target=supply.target)
+    if workload.look_around:
+        await around.begin()
+    try:
+        tally, client = await _load(supply, workload, concurrency, seed)
+    finally:
+        await around.end()
     return Run(
-        concurrency=wiring.report.peak if workload.open_loop else concurrency,
+        concurrency=client.peak if workload.open_loop else concurrency,
         repeat=repeat,
         workload=workload,
-        tally=wiring.tally,
-        client=wiring.report,
+        tally=tally,
+        surroundings=around.as_dict(),
+        client=client,
         warmup=workload.warmup,
     )
 
 
-class _Wiring:
-    """A load, its magazine, its backlog and its watch, wired together."""
-
-    def __init__(self, supply: Supply, workload: Workload, *, concurrency: int, seed: str) -> None:
-        self._supply = supply
-        source = supply.requests(workload, seed=seed)
-        if workload.duration_s is None:
-            source = islice(source, workload.requests)
-            concurrency = min(concurrency, workload.requests)
-        self.tally = Tally()
-        self.report = ClientReport()
-        self._connections = SPARE if workload.open_loop else concurrency
-        self._magazine = Magazine(source, depth=max(AHEAD, 2 * concurrency))
-        self._backlog = Backlog(self.tally.add, self._magazine.refill)
-        self._load = self._shape(Dialer(supply.target.address), workload, seed)
-
-    def _shape(self, dialer: Dialer, workload: Workload, seed: str) -> Load:
-        limits: dict[str, Any] = {"timeout_s": workload.timeout_s, "duration_s": workload.duration_s}
-        if not workload.open_loop:
-            closed = ClosedLoop(dialer, self._backlog, self._magazine, **limits)
-            closed.ramp_s = workload.ramp_s
-            return closed
-        opened = OpenLoop(dialer, self._backlog, self._magazine, **limits)
-        opened.offsets = self._supply.offsets(workload, seed=seed)
-        return opened
-
-    async def go(self) -> None:
-        """Run the load; whatever happens, no connection stays open."""
-        load, watch = self._load, Watch()
-        try:
-            await self._connect()
-            self._magazine.fill()
-            with no_collector():
-                watch.start()
-                await load.run()
-                self.report = watch.stop()
-                self._backlog.drain()
-        finally:
-            watch.stop()
-            load.close()
-        self.report.delivered, self.report.peak = load.gauge.mean, load.gauge.peak
-        self.report.connect, self.report.reconnects = load.connect, load.reconnects
-
-    async def _connect(self) -> None:
-        try:
-            await self._load.connect_all(self._connections)
-        except* (OSError, TimeoutError) as group:
-            raise complaint(group) from None
-
-
-@contextlib.contextmanager
-def no_collector() -> Iterator[None]:
-    """Keep Python's collector of cycles, which stops everything for milliseconds, out of the measured time."""
-    was_on = gc.isenabled()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+async def _load(supply: Supply, workload: Workload, concurrency: int, seed: str) -> tuple[Tally, ClientReport]:
+    """Run a load here, or in several processes."""
+    if workload.workers > 1:
+        return await run_workers(supply, workload, concurrency=concurrency, seed=seed)
+    wiring = Wiring(supply, workload, concurrency=concurrency, seed=seed)
     try:
-        yield
+        await wiring.prepare()
+        await wiring.go()
     finally:
-        gc.unfreeze()
-        if was_on:
-            gc.enable()
+        wiring.close()
+    return wiring.tally, wiring.report
+
+
+def _warming(workload: Workload) -> Workload:
+    """Return the load that goes before: few requests, as fast as they come."""
+    return dataclasses.replace(
+        workload,
+        rate=None,
+        arrival="constant",
+        duration_s=None,
+        ramp_s=0.0,
+        requests=workload.warmup,
+        workers=1,
+    )

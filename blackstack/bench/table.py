@@ -20,6 +20,10 @@ def render(result: Mapping[str, Any]) -> str:
     lines = [f"{asked['model']} at {asked['url']}", ""]
     for run in result["runs"]:
         lines += [*_run(run), ""]
+    if quality := result["found"].get("quality"):
+        lines += [
+            f"quality: {quality['right']} of {quality['asked']} answers right, {quality['degenerate']} degenerate"
+        ]
     lines.append("Times in ms. Warm-up and failed requests are in no number. gap: between events; TPOT: per request.")
     return "\n".join(lines)
 

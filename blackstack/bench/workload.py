@@ -36,8 +36,11 @@ class Workload:
         arrival: how an open loop spaces its requests; ``replay`` takes the moments of the file.
         burstiness: the shape of ``gamma`` arrivals; below 1 they come in bursts.
         ramp_s: the load grows from nothing over so many seconds.
+        workers: processes that share the load, for when one core is not enough.
         duration_s: send for so long instead of sending a number of requests.
         temperature: 0 is greedy.
+        quality: ask the questions of ``quality`` after the load.
+        look_around: read the server's metrics and the GPU before, during and after.
         slo_ttft_ms: what a request may take to be in the goodput; also ``slo_tpot_ms``, ``slo_e2e_ms``.
     """
 
@@ -59,7 +62,10 @@ class Workload:
     burstiness: float = 1.0
     ramp_s: float = 0.0
     duration_s: float | None = None
+    workers: int = 1
     temperature: float = 0.0
+    quality: bool = False
+    look_around: bool = True
     slo_ttft_ms: float | None = None
     slo_tpot_ms: float | None = None
     slo_e2e_ms: float | None = None
@@ -80,6 +86,7 @@ class Workload:
             "rate",
             "duration_s",
             "burstiness",
+            "workers",
         ):
             value = getattr(self, name)
             if value is not None and value <= 0:

@@ -128,7 +128,9 @@ def test_each_concurrency_and_repeat_is_a_run(server: Simulator) -> None:
 
 
 def test_requested_concurrency_is_delivered(server: Simulator) -> None:
-    told = measure(Target(url=server.url), Workload(**QUICK, requests=32, concurrency=(8,))).as_dict()["runs"][0]
+    told = measure(
+        Target(url=server.url), Workload(**QUICK, requests=32, concurrency=(8,), look_around=False)
+    ).as_dict()["runs"][0]
 
     assert told["client"]["peak_concurrency"] == 8
     assert server.connections == 1 + 8
