@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import signal
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Final
 
@@ -28,6 +29,17 @@ PATIENCE_S: Final = 5.0  # for a process that was told to end
 Part = tuple[Tally, ClientReport] | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one process is told."""
+
+    supply: Supply
+    workload: Workload
+    concurrency: int
+    seed: str
+    share: Share
+
+
 async def run_workers(supply: Supply, workload: Workload, *, concurrency: int, seed: str) -> tuple[Tally, ClientReport]:
     """Run a load in ``workload.workers`` processes; none of them outlives this call."""
     count = workload.workers if workload.open_loop else min(workload.workers, concurrency)
@@ -36,8 +48,8 @@ async def run_workers(supply: Supply, workload: Workload, *, concurrency: int, s
     try:
         for index in range(count):
             ours, theirs = context.Pipe()
-            job = (theirs, supply, workload, concurrency, seed, Share(index, count))
-            process = context.Process(target=_work, args=job, daemon=True)
+            job = Job(supply=supply, workload=workload, concurrency=concurrency, seed=seed, share=Share(index, count))
+            process = context.Process(target=_work, args=(theirs, job), daemon=True)
             process.start()
             theirs.close()
             processes.append(process)
@@ -80,20 +92,18 @@ async def _hear(pipe: Connection) -> Part:
     return said
 
 
-def _work(pipe: Connection, supply: Supply, workload: Workload, concurrency: int, seed: str, share: Share) -> None:
+def _work(pipe: Connection, job: Job) -> None:
     """Run one share; the main function of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     with asyncio.Runner(loop_factory=loop_factory()) as runner, contextlib.suppress(BrokenPipeError):
         try:
-            pipe.send(runner.run(_take_part(pipe, supply, workload, concurrency, seed, share)))
+            pipe.send(runner.run(_take_part(pipe, job)))
         except BlackstackError as error:
             pipe.send(error)
 
 
-async def _take_part(
-    pipe: Connection, supply: Supply, workload: Workload, concurrency: int, seed: str, share: Share
-) -> Part:
-    wiring = Wiring(supply, workload, concurrency=concurrency, seed=seed, share=share)
+async def _take_part(pipe: Connection, job: Job) -> Part:
+    wiring = Wiring(job.supply, job.workload, concurrency=job.concurrency, seed=job.seed, share=job.share)
     try:
         await wiring.prepare()
         pipe.send(None)
