@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument(
         "--concurrency", type=numbers, default=(1,), help="requests in flight, such as 1,64: a run for each"
     )
+    it.add_argument("--sweep-to", type=int, help="double the concurrency up to this, until throughput stops growing")
     it.add_argument("--requests", type=int, default=24, help="requests a run (default: %(default)s)")
     it.add_argument("--input-tokens", type=int, help="exact length of each prompt")
     it.add_argument("--output-tokens", type=int, help="length of each answer (default: the prompt set's)")
@@ -83,6 +84,7 @@ def workload_of(arguments: argparse.Namespace) -> Workload:
     """Return the workload that the command line describes."""
     return Workload(
         concurrency=arguments.concurrency,
+        sweep_to=arguments.sweep_to,
         requests=arguments.requests,
         input_tokens=arguments.input_tokens,
         output_tokens=arguments.output_tokens,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from blackstack.bench.quality import examine
 from blackstack.bench.run import Run, run_once
 from blackstack.bench.stream import Dialer
 from blackstack.bench.supply import Supply
+from blackstack.bench.sweep import levels, saturated
 from blackstack.bench.target import Target
 from blackstack.bench.workload import Workload
 
@@ -42,17 +43,32 @@ async def _measure(target: Target, workload: Workload, progress: Callable[[str],
     supply = await Supply.of(target, workload)
     runs: list[Run] = []
     for repeat in range(workload.repeats):
-        for concurrency in workload.concurrency if not workload.open_loop else (1,):
-            of = f", repeat {repeat + 1} of {workload.repeats}" if workload.repeats > 1 else ""
-            load = f"{workload.rate or 'the trace'} requests/s" if workload.open_loop else f"concurrency {concurrency}"
-            amount = f"{workload.duration_s:g} s" if workload.duration_s else f"{workload.requests} requests"
-            progress(f"{load}: {amount}{of}")
+        rates: list[float] = []
+        for concurrency in _concurrencies(workload):
+            progress(_announcement(workload, concurrency, repeat))
             runs.append(await run_once(supply, workload, concurrency=concurrency, repeat=repeat))
+            rates.append(runs[-1].tally.output_tokens / (runs[-1].tally.seconds or 1.0))
+            if workload.sweep_to and saturated(rates):
+                progress(f"twice the load brought no more than {rates[-1]:.0f} output tokens/s: the sweep ends")
+                break
     found: dict[str, Any] = {"models": models, **supply.found}
     if workload.quality:
         progress("questions with known answers")
         found["quality"] = await examine(target)
     return Measurement(target=target, workload=workload, found=found, runs=tuple(runs), started_at=started)
+
+
+def _concurrencies(workload: Workload) -> Iterable[int]:
+    if workload.open_loop:
+        return (1,)
+    return levels(workload.concurrency[0], workload.sweep_to) if workload.sweep_to else workload.concurrency
+
+
+def _announcement(workload: Workload, concurrency: int, repeat: int) -> str:
+    load = f"{workload.rate or 'the trace'} requests/s" if workload.open_loop else f"concurrency {concurrency}"
+    amount = f"{workload.duration_s:g} s" if workload.duration_s else f"{workload.requests} requests"
+    of = f", repeat {repeat + 1} of {workload.repeats}" if workload.repeats > 1 else ""
+    return f"{load}: {amount}{of}"
 
 
 def _silent(_: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from blackstack.bench.goodput import goodput
+from blackstack.bench.samples import samples
 from blackstack.bench.supply import Supply
 from blackstack.bench.surroundings import Surroundings
 from blackstack.bench.tally import Tally
@@ -39,6 +40,7 @@ class Run:
             "warmup_excluded": self.warmup,
             **numbers,
             **goodput(self.tally, self.workload),
+            **samples(self.tally),
             "surroundings": self.surroundings,
             "client": self.client.as_dict(
                 requested=None if self.workload.open_loop else min(self.concurrency, self.tally.requests),

@@ -20,6 +20,8 @@ def render(result: Mapping[str, Any]) -> str:
     lines = [f"{asked['model']} at {asked['url']}", ""]
     for run in result["runs"]:
         lines += [*_run(run), ""]
+    if knee := result.get("knee"):
+        lines.append(f"knee: concurrency {knee['concurrency']} ({knee['rule']})")
     if quality := result["found"].get("quality"):
         lines += [
             f"quality: {quality['right']} of {quality['asked']} answers right, {quality['degenerate']} degenerate"

@@ -21,6 +21,7 @@ class Workload:
 
     Attributes:
         concurrency: requests in flight, one run for each number.
+        sweep_to: double the first concurrency up to this, and stop earlier where throughput no longer grows.
         requests: requests in each run, warm-up not counted.
         output_tokens: tokens asked for with ``max_tokens``; None takes the prompts' own number.
         input_tokens: exact prompt length; None takes the prompts as they are.
@@ -45,6 +46,7 @@ class Workload:
     """
 
     concurrency: tuple[int, ...] = (1,)
+    sweep_to: int | None = None
     requests: int = 24
     output_tokens: int | None = 64
     input_tokens: int | None = None
@@ -87,6 +89,7 @@ class Workload:
             "duration_s",
             "burstiness",
             "workers",
+            "sweep_to",
         ):
             value = getattr(self, name)
             if value is not None and value <= 0:
