@@ -77,7 +77,7 @@ def test_two_processes_make_one_run() -> None:
 def test_samples_are_thinned_and_say_so() -> None:
     tally = Tally()
     for i in range(2 * MOST):
-        tally.add(reply(sent=i))
+        tally.add(reply(sent=i + 1))
 
     told = samples(tally)["samples"]
 
