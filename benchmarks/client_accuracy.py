@@ -179,10 +179,14 @@ def run(client: Client, case: Case, binary: Path, folder: Path) -> Outcome:
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        _, errors = process.communicate()
-        ended = time.monotonic_ns()
-        done.set()
-        watcher.join()
+        try:
+            _, errors = process.communicate()
+            ended = time.monotonic_ns()
+        finally:
+            done.set()
+            watcher.join()
+            with contextlib.suppress(ProcessLookupError):  # the usual case: it has ended, and its children with it
+                os.killpg(process.pid, signal.SIGKILL)
     truth = read_log(log)
     try:
         reported = client.read(out)

@@ -62,7 +62,7 @@ class Stream(asyncio.Protocol):
             self.send()
 
 
-async def main(port: int, concurrency: int, requests: int, tokens: int, out: Path) -> None:
+async def main(port: int, concurrency: int, requests: int, tokens: int) -> None:
     """Run the closed loop."""
     loop = asyncio.get_running_loop()
     body = json.dumps({"model": "mock", "prompt": "x", "max_tokens": tokens, "stream": True}, separators=(",", ":"))
@@ -73,10 +73,12 @@ async def main(port: int, concurrency: int, requests: int, tokens: int, out: Pat
     for stream in streams:
         stream.send()
     await Stream.over
-    cuts = statistics.quantiles(Stream.ttft_ms, n=100, method="inclusive")
-    out.write_text(json.dumps({"ttft_mean_ms": statistics.fmean(Stream.ttft_ms), "ttft_p99_ms": cuts[98]}))
 
 
 if __name__ == "__main__":
     gc.disable()
-    uvloop.run(main(*(int(argument) for argument in sys.argv[1:5]), Path(sys.argv[5])))
+    port, concurrency, requests, tokens = map(int, sys.argv[1:5])
+    uvloop.run(main(port, concurrency, requests, tokens))
+    cuts = statistics.quantiles(Stream.ttft_ms, n=100, method="inclusive")
+    told = {"ttft_mean_ms": statistics.fmean(Stream.ttft_ms), "ttft_p99_ms": cuts[98]}
+    Path(sys.argv[5]).write_text(json.dumps(told), encoding="utf-8")
