@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -46,6 +47,7 @@ def lint(session: nox.Session) -> None:
     session.run(tool("ruff"), "format", *(() if fix else ("--check",)), external=True)
     session.run(tool("hadolint"), *map(str, sorted(ROOT.glob("dockerfiles/*/Dockerfile"))), external=True)
     session.run(tool("shellcheck"), *shell_scripts(), external=True)
+    session.run(tool("python"), "-m", "blackstack.diagnose.guide", "--check", external=True)
     problem = no_compose(session)
     if problem:
         skip_docker(session, problem)
@@ -63,7 +65,7 @@ def types(session: nox.Session) -> None:
     for folder in sorted(folders):
         scripts = map(str, sorted(folder.glob("*.py")))
         session.run(
-            *(tool("mypy"), "--disable-error-code", "import-not-found", *scripts),
+            *(tool("mypy"), "--explicit-package-bases", "--disable-error-code", "import-not-found", *scripts),
             env={"MYPYPATH": str(folder)},
             external=True,
         )
@@ -111,6 +113,17 @@ def smoke(session: nox.Session, stack: str) -> None:
         session.skip(f"{stack} is not here, get it with: inv build --stack {stack}")
 
 
+@nox.session(name="diagnose-eval", venv_backend="none")
+def diagnose_eval(session: nox.Session) -> None:
+    """Score the diagnosis on labelled logs that are kept outside this repository, where they are there."""
+    labelled = Path(session.posargs[0]) if session.posargs else ROOT.parent / "shared/errors/errors.jsonl"
+    if not labelled.is_file():
+        session.skip(f"there are no labelled logs at {labelled}; name a file after --")
+    tool = dev(session)
+    words = ("blackstack.diagnose.evaluate", str(labelled), "--at-least", "0.95")
+    session.run(tool("python"), "-m", *words, external=True)
+
+
 def pytest(session: nox.Session, folder: str) -> None:
     """Run one folder of tests in the shared environment."""
     tool = dev(session)
@@ -138,10 +151,8 @@ def dev(session: nox.Session) -> Tools:
     digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
     if not made_from.is_file() or made_from.read_text() != digest:
         session.log("# Making .nox/dev, which all sessions share")
-        session.run("python3", "-m", "venv", "--clear", str(DEV), external=True)
-        session.run(
-            tools("python"), "-m", "pip", "install", "--quiet", "-e", str(ROOT), *GROUPS, external=True
-        )
+        session.run(sys.executable, "-m", "venv", "--clear", str(DEV), external=True)
+        session.run(tools("python"), "-m", "pip", "install", "--quiet", "-e", str(ROOT), *GROUPS, external=True)
         made_from.write_text(digest)
     return tools
 
@@ -173,9 +184,7 @@ def no_compose(session: nox.Session) -> str:
     """Say why compose files cannot be parsed here, or nothing."""
     if not shutil.which("docker"):
         return "there is no docker command"
-    version = session.run(
-        "docker", "compose", "version", success_codes=range(256), silent=True, external=True
-    )
+    version = session.run("docker", "compose", "version", success_codes=range(256), silent=True, external=True)
     return "" if version and "version" in str(version).lower() else "docker has no compose plugin"
 
 
@@ -191,8 +200,8 @@ def image_of(session: nox.Session, stack: str) -> str:
     if no_compose(session):
         return ""
     file = f"compose/{stack}.yaml"
-    names = session.run("docker", "compose", "--file", file, "config", "--images", silent=True, external=True)
-    name = str(names).split()[0]
+    said = session.run("docker", "compose", "--file", file, "config", "--images", silent=True, external=True)
+    name = str(said).splitlines()[-1]  # above it stand compose's warnings, if any
     found = session.run(
         *("docker", "image", "inspect", "--format", "{{.Id}}", name),
         success_codes=range(256),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from invoke.collection import Collection
 from invoke.context import Context
@@ -16,6 +16,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 if TYPE_CHECKING:
+    from blackstack.bench.workload import Endpoint
     from blackstack.plan import Wishes
 
 STACK = {"stack": "a name from `inv stacks` (default: the one that is up, or $STACK, or llamacpp-cpu)"}
@@ -123,6 +124,35 @@ def logs(_c: Context, stack: str | None = None, *, follow: bool = False, lines: 
 
 @task(
     help={
+        "stack": "a stack whose server ended (default: the one that was up)",
+        "log": "a log file instead, or - for standard input",
+        "bundle": "also write a redacted archive for a bug report, such as report.tar.gz",
+        "language": "en or ko",
+        "json_": "for machines",
+    }
+)
+def diagnose(
+    _c: Context,
+    stack: str | None = None,
+    log: str | None = None,
+    bundle: str | None = None,
+    language: str = "en",
+    *,
+    json_: bool = False,
+) -> None:
+    """Say what is wrong in a log, how we know, and what mends it."""
+    with friendly():
+        from blackstack.verbs import diagnosing
+
+        code = diagnosing.diagnose(
+            diagnosing.Question(stack=stack, log=log, bundle=bundle, language=language, as_json=json_)
+        )
+    if code:
+        raise Exit(code=code)
+
+
+@task(
+    help={
         **STACK,
         "url": "measure this server instead of a stack",
         "model": "the model's name there (default: the only one it serves)",
@@ -156,14 +186,13 @@ def bench(
     """Measure a server: time to first token, gaps between tokens, tokens per second."""
     with friendly():
         from blackstack.bench import Workload
-
         from blackstack.verbs import measuring
 
         workload = Workload(
             concurrency=_whole_numbers("concurrency", concurrency),
             requests=requests,
             output_tokens=output_tokens,
-            endpoint=endpoint,
+            endpoint=cast("Endpoint", endpoint),  # refused by Workload when it is none
             repeats=repeats,
             warmup=warmup,
             seed=seed,
@@ -207,4 +236,4 @@ def _whole_numbers(flag: str, text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-namespace = Collection(stacks, plan, build, up, status, logs, bench, down)
+namespace = Collection(stacks, plan, build, up, status, logs, bench, diagnose, down)

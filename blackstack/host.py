@@ -30,7 +30,7 @@ class Engine:
     Attributes:
         version: of the engine.
         compose: version of the compose plugin, or empty where there is none.
-        images: every tag that the engine holds.
+        images: the name of every image that the engine holds, by tag and by digest.
         address: how it is reached, as DOCKER_HOST writes it.
     """
 
@@ -52,6 +52,7 @@ class Host:
         disk_free_bytes: of the disk that the repository lies on.
         system: kernel and distribution.
         python: the version that we run on.
+        revision: the repository's commit, with ``-dirty`` where files differ from it; empty without git.
     """
 
     engine: Engine | None
@@ -62,6 +63,7 @@ class Host:
     disk_free_bytes: int
     system: str
     python: str
+    revision: str = ""
 
 
 def look(root: Path) -> Host:
@@ -80,6 +82,7 @@ def look(root: Path) -> Host:
         disk_free_bytes=shutil.disk_usage(root).free,
         system=f"{platform.system()} {platform.release()}, {_distribution()}",
         python=platform.python_version(),
+        revision=_revision(root),
     )
 
 
@@ -151,9 +154,18 @@ def _look_at_engine() -> Engine:
     return Engine(
         version=version,
         compose=compose.out.strip() if compose.code == 0 else "",
-        images=frozenset(tag for image in images for tag in image.get("RepoTags") or ()),
+        images=frozenset(
+            name for image in images for key in ("RepoTags", "RepoDigests") for name in image.get(key) or ()
+        ),
         address=engine_address(),
     )
+
+
+def _revision(root: Path) -> str:
+    if shutil.which("git") is None:
+        return ""
+    described = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    return shell.capture(described, timeout=ANSWER_S).out.strip()
 
 
 def _cpu_name() -> str:

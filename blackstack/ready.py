@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,16 @@ _MONOTONY = 0.8  # the share of one character, or one word, from which a text of
 
 
 class ServerExitedError(BlackstackError):
-    """The server ended while it was waited for."""
+    """The server ended while it was waited for.
+
+    Attributes:
+        running: how it ended; None when even its remains are gone.
+        stage: at which stage of the wait.
+    """
+
+    def __init__(self, what: str, *, why: Sequence[str], fix: str, running: Running | None, stage: str) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.running, self.stage = running, stage
 
 
 class NotReadyError(BlackstackError):
@@ -183,6 +192,8 @@ def _check_alive(wait: Wait, stage: str) -> None:
         f"the server ended while {_DOING.get(stage, stage)}: {how}",
         why=_last_lines(wait),
         fix="the cause stands in the lines above",
+        running=running,
+        stage=stage,
     )
 
 

@@ -32,7 +32,7 @@ class ClosedLoop(Load):
             await asyncio.sleep(self.ramp_s / len(connections))
 
     def _start(self, connection: Connection) -> None:
-        if connection.usable:
+        if connection.usable and not (self._one_shot and connection.used):
             self._next(connection)
         else:
             self._replace(connection)
@@ -40,6 +40,13 @@ class ClosedLoop(Load):
     def _ended(self, connection: Connection, exchange: Exchange) -> None:
         self.gauge.down(exchange.end_ns)
         self._start(connection)
+
+    def _stale(self, connection: Connection, exchange: Exchange) -> None:
+        """Send a request again, its clock starting anew; from now on a connection is used once."""
+        self.gauge.down(exchange.end_ns)
+        self._one_shot = True
+        self._again.append(exchange.request)
+        self._replace(connection)
 
     def _next(self, connection: Connection) -> None:
         request = self._take()
@@ -51,6 +58,10 @@ class ClosedLoop(Load):
     def _replace(self, connection: Connection) -> None:
         """Open another connection for one that was closed, if there is anything left to send."""
         self._open.discard(connection)
+        connection.abort("cancelled")
+        if self._again:
+            self._spawn(self._redial())
+            return
         if self._empty or self._magazine.empty:
             self._take()  # nothing; it closes the gauge
             self._finish_if_over()
@@ -60,7 +71,7 @@ class ClosedLoop(Load):
 
     async def _redial(self) -> None:
         """Dial until somebody answers; each time nobody does is a request that failed."""
-        while not self._empty:
+        while self._again or not self._empty:
             try:
                 connection = await self._dial()
             except (OSError, TimeoutError) as error:

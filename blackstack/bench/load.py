@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
@@ -48,6 +49,8 @@ class Load:
         self._tasks: set[asyncio.Task[None]] = set()
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._empty = False
+        self._again: deque[Request] = deque()  # sent on connections that the server had let go of
+        self._one_shot = False  # the server closes after each answer, whatever it announces
         self._refused = 0  # dials in a row that nobody answered
         self.gauge = Gauge()
         self.connect = Distribution()
@@ -95,6 +98,13 @@ class Load:
         """An answer has ended."""
         raise NotImplementedError
 
+    def _stale(self, connection: Connection, exchange: Exchange) -> None:
+        """A request was sent on a connection that the server had let go of.
+
+        llama.cpp's server announces keep-alive and closes after each stream.
+        """
+        raise NotImplementedError
+
     # What shapes are made of.
 
     def _send(self, connection: Connection, request: Request, scheduled_ns: int = 0) -> None:
@@ -104,6 +114,8 @@ class Load:
         self.gauge.up(exchange.sent_ns)
 
     def _take(self) -> Request | None:
+        if self._again:
+            return self._again.popleft()
         request = None
         if not self._empty and (self._deadline_ns is None or clock_ns() < self._deadline_ns):
             request = self._magazine.take()
@@ -113,7 +125,8 @@ class Load:
         return request
 
     def _finish_if_over(self) -> None:
-        if self._empty and not self.gauge.now and not self._tasks and not self._over.done():
+        pending = self._again or self.gauge.now or self._tasks
+        if self._empty and not pending and not self._over.done():
             self._over.set_result(None)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -129,7 +142,7 @@ class Load:
         self._finish_if_over()
 
     async def _dial(self) -> Connection:
-        connection = Connection(self._backlog, self._ended)
+        connection = Connection(self._backlog, self._ended, self._stale)
         await self._dialer.connect(connection)
         self._open.add(connection)
         self.connect.add((connection.connect_us,))

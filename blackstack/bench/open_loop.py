@@ -95,8 +95,16 @@ class OpenLoop(Load):
 
     def _ended(self, connection: Connection, exchange: Exchange) -> None:
         self.gauge.down(exchange.end_ns)
-        if connection.usable:
+        if connection.usable and not self._one_shot:
             self._idle.append(connection)
         else:
             self._open.discard(connection)
+            connection.abort("cancelled")
         self._finish_if_over()
+
+    def _stale(self, connection: Connection, exchange: Exchange) -> None:
+        """Send a request again; its latency still counts from when it was scheduled."""
+        self.gauge.down(exchange.end_ns)
+        self._one_shot = True
+        self._open.discard(connection)
+        self._spawn(self._dial_and_send(exchange.request, exchange.scheduled_ns))

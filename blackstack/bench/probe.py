@@ -48,10 +48,14 @@ class _Collector:
             self.done.set_result(exchange)
 
 
+def _nothing(_connection: Connection, _exchange: Exchange) -> None:
+    """Do nothing: the collector hears of the end, and a connection of one request never goes stale."""
+
+
 async def fetch(dialer: Dialer, request: Request, *, timeout_s: float = PATIENCE_S) -> Page:
     """Send one request on a connection of its own; raise OSError or TimeoutError where no answer came."""
     collector = _Collector()
-    connection = Connection(collector, lambda _connection, _exchange: None)
+    connection = Connection(collector, _nothing, _nothing)
     await dialer.connect(connection)
     try:
         async with asyncio.timeout(timeout_s):

@@ -68,11 +68,19 @@ class Connection(asyncio.Protocol):
     Args:
         sink: where packets go.
         on_end: called once for each exchange, at its last packet, before anything is parsed.
+        on_stale: called instead when a connection that had answered before closed without a byte of an answer: the
+            server had let go of it, as it may at any time, and the request can be sent again (RFC 9112, 9.3.1).
     """
 
-    def __init__(self, sink: Sink, on_end: Callable[[Connection, Exchange], None]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        on_end: Callable[[Connection, Exchange], None],
+        on_stale: Callable[[Connection, Exchange], None],
+    ) -> None:
         self._sink = sink
         self._on_end = on_end
+        self._on_stale = on_stale
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
         self._stamps: list[int] = []
@@ -186,6 +194,9 @@ class Connection(asyncio.Protocol):
         self.exchange = None
         if self._closing and self._transport is not None:
             self._transport.close()
+        if end == "closed" and self.used > 1 and not packets:
+            self._on_stale(self, exchange)
+            return
         self._on_end(self, exchange)  # sends the next request: first of all
         if packets:
             self._sink.feed(exchange, stamps, packets)

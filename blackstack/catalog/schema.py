@@ -96,7 +96,8 @@ class Process(Block):
     """How the stack runs without Docker.
 
     ``{python}``, ``{venv}``, ``{root}`` and ``{cache}`` stand for the environment's interpreter and folder, the
-    repository, and a folder that outlives the environment.
+    repository, and a folder that outlives the environment; ``{KNOB}`` for a knob's value. (Not ``${KNOB}``: Compose
+    looks for variables in this block too, and would want defaults, which have their home below.)
 
     Attributes:
         requirements: the file that pip installs, the same that the Dockerfile uses.

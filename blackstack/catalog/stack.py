@@ -170,7 +170,7 @@ class _Reader:
         """Hold the variables that the file uses against the knobs that it declares."""
         try:
             used = dict(template.variables(_plain(data["services"])))
-            elsewhere = {key for key, _ in template.variables(x.process.model_dump() if x.process else {})}
+            elsewhere = set(template.marks(x.process.model_dump() if x.process else {}))
         except ValueError as error:
             yield f"{self._at(1)}: {error}"
             return
@@ -185,6 +185,10 @@ class _Reader:
                 yield f"{line}: ${key} has no default: the file would not work alone"
             elif default and (wrong := x.knobs[key].fault(default)):
                 yield f"{line}: the default of {key} is {default!r}, but {wrong}"
+        in_sight = {key for key, _ in template.variables(_plain(data["services"][x.service].get("command", [])))}
+        in_sight |= set(template.marks([x.process.argv, x.process.prepare] if x.process else []))
+        for key in sorted(in_sight & {key for key, knob in x.knobs.items() if knob.type == "secret"}):
+            yield f"{self._at(_line(data['x-stack']['knobs'], (key,)))}: the secret {key} stands on a command line"
         for key in sorted(set(x.knobs) - set(used) - elsewhere):
             yield f"{self._at(_line(data['x-stack']['knobs'], (key,)))}: knob {key} is used nowhere in this file"
 

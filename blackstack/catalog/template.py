@@ -50,6 +50,12 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return _VARIABLE.sub(replace, text)
 
 
+def marks(data: object) -> Iterator[str]:
+    """Yield the name of each ``{KNOB}`` of a tree of strings; names in small letters are places, not knobs."""
+    for text in strings(data):
+        yield from re.findall(r"(?<!\$)\{([A-Z][A-Z0-9_]*)\}", text)
+
+
 def strings(data: object) -> Iterator[str]:
     """Yield the strings of a tree of mappings and lists, keys excepted."""
     if isinstance(data, str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,7 @@ class DockerRuntime:
         if container is None:
             raise BlackstackError(f"{stack.name} has no container to ask")
         done = container.exec_run(["python3", "-c", code])
-        text = bytes(done.output).decode(errors="replace")
+        text = _joined(done.output).decode(errors="replace")
         if done.exit_code:
             raise BlackstackError(f"the container of {stack.name} did not answer", why=text)
         return text
@@ -117,8 +117,12 @@ class DockerRuntime:
 
 
 def _log(container: Container, lines: int) -> bytes:
-    log = container.logs(tail=lines)
-    return log if isinstance(log, bytes) else b"".join(log)
+    return _joined(container.logs(tail=lines))
+
+
+def _joined(output: bytes | Iterable[bytes]) -> bytes:
+    """Return the bytes of an answer that the SDK may also give in pieces."""
+    return output if isinstance(output, bytes) else b"".join(output)
 
 
 def _running(stack: Stack, facts: dict[str, Any]) -> Running:

@@ -17,7 +17,8 @@ from typing import Any
 from blackstack import shell
 from blackstack.catalog import Stack
 from blackstack.errors import BlackstackError, BlockedError
-from blackstack.plan import COMPLETE, Plan, Step, environment_folder
+from blackstack.interrupt import deferred
+from blackstack.plan import COMPLETE, Plan, Step
 from blackstack.progress import Progress
 from blackstack.runtime import proc, state
 from blackstack.runtime.base import Running
@@ -77,12 +78,9 @@ class ProcessRuntime:
             "log_count": LOG_COUNT,
             "grace_s": GRACE_S,
         }
-        done = shell.capture(
-            [sys.executable, "-m", "blackstack.runtime.supervisor"],
-            cwd=self.root,
-            message=json.dumps(order),
-            check=True,
-        )
+        supervisor = [sys.executable, "-m", "blackstack.runtime.supervisor"]
+        with deferred():  # a Ctrl-C in here would lose sight of a server that is just being started
+            done = shell.capture(supervisor, cwd=self.root, message=json.dumps(order), check=True)
         answer = json.loads(done.out)
         if "error" in answer:
             raise BlackstackError("the server could not be started", why=answer["error"])
@@ -149,8 +147,9 @@ class ProcessRuntime:
     def ask(self, stack: Stack, code: str) -> str:
         """Run a line of Python with the environment's interpreter."""
         note = proc.read(state.folder(self.root, stack.name) / state.SERVER)
-        python = str(note.get("python") or environment_folder(stack) / "bin" / "python")
-        return shell.capture([python, "-c", code], timeout=60, check=True).out
+        if "python" not in note:
+            raise BlackstackError(f"{stack.name} has no process to ask")
+        return shell.capture([str(note["python"]), "-c", code], timeout=60, check=True).out
 
     def _make(self, step: Step, plan: Plan, progress: Progress, lock: int) -> None:
         progress.stage({"environment": "environment", "install": "install", "prepare": "prepare"}[step.kind])
@@ -188,7 +187,6 @@ def _running(stack: str, note: dict[str, Any], now: Any, *, code: int | None = N
         identity=f"process {note.get('pid')}",
         exit_code=code,
         started_at=str(note.get("started_at", "")),
-        found_inside={"python": note.get("python")},
     )
 
 
@@ -242,9 +240,15 @@ _CAUSES = (
 )
 
 
+_FULL_BYTES = 16 << 20  # with less left, whatever failed failed for that: ensurepip for one does not say so
+
+
 def _explained(done: shell.Done, plan: Plan) -> BlackstackError:
+    lines = done.out.splitlines()
+    if plan.environment and (free := shutil.disk_usage(plan.environment.parent).free) < _FULL_BYTES:
+        lines.append(f"No space left on device: {free >> 20} MiB are free in {plan.environment.parent}")
     for signs, cause, fix in _CAUSES:
-        line = next((line for line in done.out.splitlines() for sign in signs if sign in line), None)
+        line = next((line for line in lines for sign in signs if sign in line), None)
         if line:
             return BlockedError(
                 f"the environment of {plan.stack.name} could not be made: {cause}",

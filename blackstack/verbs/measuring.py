@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,22 +45,22 @@ def bench(order: Order, workload: Workload) -> None:
     """Measure, print and write the record."""
     if order.url and order.stack:
         raise UsageError("--url measures a server, --stack a stack: give one of the two")
-    with interruptible() as interrupted, console.progress() as progress:
+    with interruptible() as interruption, console.progress() as progress:
+        interruption.leaves = "nothing was written"
         found = None if order.url else _server(order.stack)
+        if found:
+            interruption.leaves = f"nothing was written; {found.stack.name} is still up"
         target = _target(order, found)
         progress.stage(f"bench {target.url}")
-        try:
-            measured = measure(target, workload, progress=progress.line)
-            progress.stage("look inside")
-            result = results.Result(
-                asked_for={**_asked_for(found, target), "workload": asdict(workload)},
-                found_inside=_found_inside(found, target),
-                ran_on=_ran_on(host.look(ROOT)),
-                measured=measured.as_dict(),
-            )
-        except KeyboardInterrupt:
-            still = f"; {found.stack.name} is still up" if found else ""
-            raise interrupted(f"nothing was written{still}") from None
+        measured = measure(target, workload, progress=progress.line)
+        progress.stage("look inside")
+        told = measured.as_dict()
+        result = results.Result(
+            asked_for={**_asked_for(found, measured.target), "workload": workload.as_dict()},
+            found_inside={**told["found"], **_found_inside(found, target)},
+            ran_on={**told["ran_on"], **_ran_on(host.look(ROOT))},
+            measured={key: told[key] for key in ("tool", "runs", "repeats")},
+        )
     name = found.stack.name if found else "url"
     path = Path(order.out) if order.out else results.default_path(ROOT / "results", name, result.measured_at)
     try:
@@ -145,6 +145,7 @@ def _ran_on(machine: host.Host) -> dict[str, Any]:
         "cores": machine.cores,
         "memory_bytes": machine.memory_bytes,
         "system": machine.system,
+        "blackstack_revision": machine.revision,
         **engine,
     }
 

@@ -7,40 +7,37 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from blackstack import catalog, console, doctor, plan, ready
 from blackstack.engines import ENGINES
 from blackstack.errors import BlackstackError, BlockedError
-from blackstack.interrupt import Interrupted, interruptible, undisturbed
+from blackstack.interrupt import Interruption, interruptible, undisturbed
 from blackstack.plan import Plan, Wishes
 from blackstack.progress import Progress, StageClock
 from blackstack.runtime import proc, state
 from blackstack.runtime.base import Running, Runtime
 from blackstack.verbs.choose import ROOT, Found, all_up, find, named, only, planned, runtime_called, short
+from blackstack.verbs.diagnosing import WHOLE_LOG, facts_of, name_the_cause
 
 
 def build(stack: str | None, wishes: Wishes, *, no_cache: bool = False) -> None:
     """Build the stack's image; with the process runtime, its environment."""
-    with interruptible() as interrupted, console.progress() as progress:
-        made, _ = planned(named(stack), wishes)
-        runtime = runtime_called(made.runtime)
-        try:
-            if made.runtime == "docker":
-                words = ("--no-cache",) if no_cache else ()
-                step = plan.build_step(made.stack, made.settings, os.environ, *words)
-                runtime.prepare(replace(made, steps=(step,)), progress)
-            else:
-                runtime.prepare(made, progress)
-        except KeyboardInterrupt:
-            raise interrupted(f"{made.stack.name} was not built; nothing half-made is left") from None
+    with interruptible() as interruption, console.progress() as progress:
+        made, machine = planned(named(stack), wishes)
+        interruption.leaves = f"{made.stack.name} was not built; nothing half-made is left"
+        if made.runtime == "docker":
+            words = ("--no-cache",) if no_cache else ()
+            step = plan.build_step(made.stack, machine, made.settings, os.environ, *words)
+            made = replace(made, steps=(step,))
+        runtime_called(made.runtime).prepare(made, progress)
     console.say(f"{made.stack.name} is built: {made.image or short(made.environment)}")
 
 
 def up(stack: str | None, wishes: Wishes, *, timeout: float | None = None) -> None:
     """Start a stack and wait until it has answered a real prompt."""
-    with interruptible() as interrupted, console.progress() as progress:
+    with interruptible() as interruption, console.progress() as progress:
         made, machine = planned(named(stack), wishes)
         name = made.stack.name
         with state.locked(state.folder(ROOT, name) / "up.lock", doing=f"bring {name} up or down"):
@@ -51,11 +48,12 @@ def up(stack: str | None, wishes: Wishes, *, timeout: float | None = None) -> No
                     fix=["sudo systemctl start docker", f"or, beside it: inv up --stack {name} --runtime process"],
                 )
             if existing and existing.alive:
+                interruption.leaves = f"{name} was up before, and still is"
                 answer = _join(existing, made, progress, timeout)
             else:
                 for warning in doctor.refuse_if_blocked(made, machine):
                     progress.note(f"{warning.severity}: {warning.title}")
-                answer = _start(made, progress, timeout, interrupted)
+                answer = _start(made, progress, timeout, interruption)
     _say_how_to_use(made, existing.running if existing and existing.alive else None, answer)
 
 
@@ -93,40 +91,38 @@ def _join(found: Found, made: Plan, progress: Progress, timeout: float | None) -
     return answer
 
 
-def _start(made: Plan, progress: Progress, timeout: float | None, interrupted: Interrupted) -> ready.Ready:
+def _start(made: Plan, progress: Progress, timeout: float | None, interruption: Interruption) -> ready.Ready:
     """Prepare, start and wait; whatever goes wrong, nothing of it is left running."""
-    runtime = runtime_called(made.runtime)
-    stage = "getting ready"
+    runtime, name = runtime_called(made.runtime), made.stack.name
+    interruption.leaves = f"{name} is not up: nothing had been started"
+    runtime.prepare(made, progress)
+    if runtime.observe(made.stack):
+        runtime.stop(made.stack, StageClock())  # what a dead one left
     try:
-        runtime.prepare(made, progress)
-        stage = "starting"
-        runtime.stop(made.stack, StageClock()) if runtime.observe(made.stack) else None  # what a dead one left
+        interruption.leaves = f"{name} is not up: the server was stopped and removed"
         _note(made, "starting")
         running = runtime.start(made, progress)
         answer = ready.until_ready(_wait_for(runtime, made, running.url, timeout), progress)
     except BaseException as error:
         with undisturbed():
             progress.finish(failed=True)
-            _clean_up(made, runtime, progress)
+            _clean_up(made, runtime, progress, error)
             progress.finish()
-        if isinstance(error, KeyboardInterrupt):
-            what = "nothing had been started" if stage == "getting ready" else "the server was stopped and removed"
-            raise interrupted(f"{made.stack.name} is not up: {what}") from None
-        if isinstance(error, BlackstackError) and stage == "starting":
-            again = f"inv logs --stack {made.stack.name}   # its whole log; nothing is left running"
-            error.fix = (*error.fix, again)
+        if isinstance(error, BlackstackError):
+            name_the_cause(error, runtime.tail(made.stack, WHOLE_LOG))
+            error.fix = (*error.fix, f"inv logs --stack {name}   # its whole log; nothing is left running")
         raise
     _note(made, "ready", answer)
     return answer
 
 
-def _clean_up(made: Plan, runtime: Runtime, progress: Progress) -> None:
-    with contextlib.suppress(BlackstackError):
-        if runtime.observe(made.stack):
-            runtime.stop(made.stack, progress)
-    note = proc.read(state.folder(ROOT, made.stack.name) / state.UP)
-    if note:
-        proc.write(state.folder(ROOT, made.stack.name) / state.UP, {**note, "phase": "failed"})
+def _clean_up(made: Plan, runtime: Runtime, progress: Progress, error: BaseException) -> None:
+    with contextlib.suppress(BlackstackError):  # the error that brought us here is the one to tell
+        runtime.stop(made.stack, progress)
+    _note(made, "failed")
+    if isinstance(error, ready.ServerExitedError):  # its remains are gone now; `inv diagnose` wants to know
+        path = state.folder(ROOT, made.stack.name) / state.UP
+        proc.write(path, {**proc.read(path), "exit_facts": asdict(facts_of(error.running, error.stage))})
 
 
 def _wait_for(runtime: Runtime, made: Plan, url: str, timeout: float | None) -> ready.Wait:

@@ -80,12 +80,8 @@ def _convert(gguf: Path, folder: Path) -> None:
 
     source = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
     try:
-        dense = GgufConfig(
-            dequantize=True
-        )  # otherwise the weights stay in GGUF blocks, which cannot be saved
-        model = AutoModelForCausalLM.from_pretrained(
-            **source, dtype=torch.bfloat16, quantization_config=dense
-        )
+        dense = GgufConfig(dequantize=True)  # otherwise the weights stay in GGUF blocks, which cannot be saved
+        model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.bfloat16, quantization_config=dense)
         tokenizer = AutoTokenizer.from_pretrained(**source)
     except (ValueError, OSError, KeyError) as error:
         raise ModelError(f"{gguf} could not be converted, it may be truncated: {error}") from error

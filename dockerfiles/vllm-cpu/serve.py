@@ -38,17 +38,13 @@ def require_libnuma() -> None:
     try:
         ctypes.CDLL("libnuma.so.1")
     except OSError as error:
-        raise OSError(
-            f"vLLM's operators for CPUs cannot load: {error}; next: apt-get install libnuma1"
-        ) from None
+        raise OSError(f"vLLM's operators for CPUs cannot load: {error}; next: apt-get install libnuma1") from None
 
 
 def command(argv: list[str]) -> list[str]:
     """Make vLLM's command line from ours, converting the model where that is needed."""
     # No abbreviations: `--mode` is for vLLM to understand or to refuse.
-    parser = argparse.ArgumentParser(
-        description="Serve one model with vLLM.", allow_abbrev=False, add_help=False
-    )
+    parser = argparse.ArgumentParser(description="Serve one model with vLLM.", allow_abbrev=False, add_help=False)
     parser.add_argument("--model", required=True)
     parser.add_argument("--models", type=Path, default=DEFAULT_MODELS)
     args, rest = parser.parse_known_args(argv)

@@ -42,6 +42,7 @@ class Shell:
 
     root: Path
     env: dict[str, str] = field(default_factory=lambda: dict(NO_ENGINE))
+    prefix: tuple[str, ...] = ()
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def inv(self, *words: str, env: dict[str, str] | None = None, timeout: float = 100) -> Said:
@@ -53,7 +54,7 @@ class Shell:
     def begin(self, *words: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """Type a command and do not wait."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "invoke", *words],
+            [*self.prefix, sys.executable, "-m", "invoke", *words],
             cwd=self.root,
             env={**os.environ, **self.env, **(env or {})},
             stdin=subprocess.DEVNULL,

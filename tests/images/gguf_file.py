@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ def needed_bytes(path: Path) -> int:
             key = _string(file)
             value = _value(file, _unpack(file, "I")[0])
             if key == b"general.alignment":
-                alignment = int(value)
+                alignment = value
         end = 0
         for _ in range(tensors):
             _string(file)
@@ -49,7 +49,7 @@ def needed_bytes(path: Path) -> int:
     return data + end
 
 
-def _unpack(file: BinaryIO, form: str) -> tuple:
+def _unpack(file: BinaryIO, form: str) -> tuple[Any, ...]:
     form = "<" + form
     return struct.unpack(form, file.read(struct.calcsize(form)))
 
@@ -58,7 +58,7 @@ def _string(file: BinaryIO) -> bytes:
     return file.read(_unpack(file, "Q")[0])
 
 
-def _value(file: BinaryIO, kind: int) -> object:
+def _value(file: BinaryIO, kind: int) -> Any:  # noqa: ANN401  # whatever type the file names
     if kind == STRING:
         return _string(file)
     if kind == ARRAY:

@@ -38,6 +38,7 @@ class Behaviour:
         usage: the token counts are sent where they are asked for.
         crlf: lines end with CR LF.
         close: no chunks, no length: the answer ends with the connection.
+        let_go: announce keep-alive, and close after each answer all the same, as llama.cpp's server does.
         slots: answers at a time; the others wait. 0 is no limit.
         stop_after: tokens after which the answer ends by itself unless ``ignore_eos`` is sent; 0 never.
         faults: a fault, and that each n-th request (from 1) has it; the first that fits is taken.
@@ -62,6 +63,7 @@ class Behaviour:
     usage: bool = True
     crlf: bool = False
     close: bool = False
+    let_go: bool = False
     slots: int = 0
     stop_after: int = 0
     faults: Mapping[Fault, int] = field(default_factory=lambda: MappingProxyType({}))

@@ -287,7 +287,7 @@ class Line:
         if not self._behaviour.close:
             self._buffer += b"0\r\n\r\n"
         await self.flush()
-        return not self._behaviour.close
+        return not (self._behaviour.close or self._behaviour.let_go)
 
 
 def _whole(body: Mapping[str, Any], tokens: list[str], *, chat: bool) -> dict[str, Any]:

@@ -25,7 +25,7 @@ x-stack:
   process:
     requirements: dockerfiles/toy/requirements.txt
     pip: [--no-index]
-    argv: ["{python}", "{root}/dockerfiles/toy/serve.py", --host, "${BIND_ADDRESS}", --port, "${PORT}"]
+    argv: ["{python}", "{root}/dockerfiles/toy/serve.py", --host, "{BIND_ADDRESS}", --port, "{PORT}"]
   knobs:
     IMAGE: {type: text, about: the image}
     BASE_IMAGE: {type: text, about: what it is built on}

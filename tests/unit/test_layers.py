@@ -13,7 +13,7 @@ from .conftest import REPOSITORY
 # Each room may import what stands before it; rooms on one line may not import each other.
 FLOORS = (
     ("errors", "finding"),
-    ("interrupt", "shell", "progress", "engines", "results"),
+    ("interrupt", "shell", "progress", "engines", "results", "bench", "diagnose"),
     ("catalog", "host", "console"),
     ("plan",),
     ("doctor", "runtime"),
@@ -21,7 +21,7 @@ FLOORS = (
     ("verbs",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-ALONE = {"bench": {"errors"}, "results": set(), "errors": set(), "finding": set()}
+ALONE = {"bench": {"errors"}, "diagnose": {"errors", "finding"}, "results": set(), "errors": set(), "finding": set()}
 PACKAGE = REPOSITORY / "blackstack"
 
 

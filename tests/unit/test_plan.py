@@ -118,11 +118,11 @@ def test_an_interpreter_of_ones_own_needs_no_environment(repository: Path, host:
     assert made.steps[0].argv[0] == "/opt/engine/bin/python"
 
 
-def test_the_environment_is_another_one_when_its_requirements_change(repository: Path) -> None:
-    before = plan.environment_folder(catalog.load(repository, "toy"))
+def test_the_environment_is_another_one_when_its_requirements_change(repository: Path, host: Host) -> None:
+    before = make(repository, host).environment
     (repository / "dockerfiles/toy/requirements.txt").write_text("something==1.0\n")
 
-    assert plan.environment_folder(catalog.load(repository, "toy")) != before
+    assert make(repository, host).environment != before
 
 
 def test_what_the_network_needs_goes_into_a_build_as_secrets(

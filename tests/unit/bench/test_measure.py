@@ -55,9 +55,22 @@ def server() -> Iterator[Simulator]:
         Behaviour(reasoning=True),
         Behaviour(crlf=True, comments=True),
         Behaviour(close=True),
+        Behaviour(let_go=True),
         Behaviour(slots=2),
     ],
-    ids=["plain", "jitter", "several-a-event", "split", "joined", "late", "reasoning", "crlf", "close", "queue"],
+    ids=[
+        "plain",
+        "jitter",
+        "several-a-event",
+        "split",
+        "joined",
+        "late",
+        "reasoning",
+        "crlf",
+        "close",
+        "let-go",
+        "queue",
+    ],
 )
 def test_every_token_of_a_strange_but_good_server_is_counted(behaviour: Behaviour, endpoint: Endpoint) -> None:
     told = run(behaviour, requests=12, concurrency=(4,), endpoint=endpoint)

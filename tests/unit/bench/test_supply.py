@@ -134,6 +134,14 @@ def test_an_open_loop_does_not_wait_for_answers() -> None:
     assert told["client"]["peak_concurrency"] == 24
 
 
+def test_an_open_loop_sends_again_what_a_server_had_let_go_of() -> None:
+    with Simulator(Behaviour(let_go=True)) as server:
+        workload = Workload(**{**QUICK, "requests": 40}, rate=200)
+        told = measure(Target(url=server.url), workload).as_dict()["runs"][0]
+
+    assert told["ok"] == 40
+
+
 def test_a_trace_is_replayed(tmp_path: Path) -> None:
     path = lines(tmp_path / "t.jsonl", *({"prompt": "a", "timestamp": 1000 + 20 * i} for i in range(5)))
     with Simulator() as server:

@@ -1,0 +1,168 @@
+"""What was seen in a log, and how the process ended → what was wrong, most likely first.
+
+A cause beats its consequences, the very cause beats a vague one, and a fact beats a line of text. What only
+announces that something died is said when nothing else is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+from blackstack.diagnose.facts import ExitFacts
+from blackstack.diagnose.scan import Pattern, Scan, Sighting
+from blackstack.diagnose.signatures import (
+    SERVING,
+    UNKNOWN,
+    Catalogue,
+    Death,
+    Item,
+    Language,
+    Signature,
+    Together,
+)
+from blackstack.finding import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+EVIDENCE = 4
+"""Lines shown of a finding."""
+
+_WIDEST = 240  # characters shown of a line
+_LAST_WORDS = 3  # lines shown from the end of a log that nothing explains
+
+
+@dataclass(frozen=True)
+class _Suspect:
+    """A cause that may be the one: by what was seen, or by how the process ended."""
+
+    signature: Signature
+    seen: tuple[Sighting, ...] = ()
+    death: Death | None = None
+
+    @property
+    def only_announces(self) -> bool:
+        return self.signature.consequence_of == "everything" and self.death is None
+
+
+def judge(
+    catalogue: Catalogue, scan: Scan, facts: ExitFacts | None = None, language: Language = "en"
+) -> tuple[Finding, ...]:
+    """Return the findings, most likely first; none for a log in which nothing is wrong."""
+    facts = facts or ExitFacts()
+    stage, served = _stage(catalogue, scan, facts), _served(catalogue, scan)
+    suspects = [s for s in _seen(catalogue, scan) if not (s.signature.startup_only and s.seen[-1].line < served)]
+    death = _death(catalogue, facts, stage) if facts.died else None
+    if death and (death.oom_killed or all(s.only_announces for s in suspects)):
+        suspects = [s for s in suspects if s.signature.code != death.code]
+        suspects.insert(0, _Suspect(catalogue.by_code[death.code], death=death))
+    if not suspects:
+        return _unexplained(catalogue, scan, facts, served, language)
+    ended = (f"it ended with {facts}" + (f" at stage «{stage}»" if stage else ""),) if facts.died else ()
+    first, *others = _ranked(suspects)
+    return (_finding(first, ended, language), *(_finding(s, (), language) for s in others))
+
+
+def _ranked(suspects: list[_Suspect]) -> list[_Suspect]:
+    """Order by likelihood, and leave out mere announcements of what is known."""
+    real = [s for s in suspects if not s.only_announces] or suspects
+    codes = {s.signature.code for s in real}
+
+    def order(suspect: _Suspect) -> tuple[bool, bool, int, int]:
+        follows = bool(codes.intersection(suspect.signature.consequence_of))
+        first_line = suspect.seen[0].line if suspect.seen else 0
+        return suspect.death is None, follows, -suspect.signature.precedence, first_line
+
+    return sorted(real, key=order)
+
+
+def _seen(catalogue: Catalogue, scan: Scan) -> Iterable[_Suspect]:
+    """Yield the signatures that hold in this log."""
+    for signature in catalogue.signatures:
+        if any(scan.of(catalogue.pattern(regex, signature)) for regex in signature.none):
+            continue
+        seen = {s for item in signature.any for s in _sightings(catalogue, scan, signature, item)}
+        if seen:
+            yield _Suspect(signature, tuple(sorted(seen, key=lambda s: s.line)))
+
+
+def _sightings(catalogue: Catalogue, scan: Scan, signature: Signature, item: Item) -> Iterable[Sighting]:
+    if not isinstance(item, Together):
+        return scan.of(catalogue.pattern(item, signature))
+    each = [scan.of(catalogue.pattern(regex, signature)) for regex in item.all]
+    return {s for group in product(*each) if _belong_together(group, item) for s in group}
+
+
+def _belong_together(group: tuple[Sighting, ...], item: Together) -> bool:
+    lines = [s.line for s in group]
+    return max(lines) - min(lines) <= item.within and (not item.in_order or lines == sorted(lines))
+
+
+def _stage(catalogue: Catalogue, scan: Scan, facts: ExitFacts) -> str:
+    """Return the last stage that was reached; whoever watched the start knows it best."""
+    if facts.stage:
+        return facts.stage
+    reached = [(_last(scan, stage.seen), number) for number, stage in enumerate(catalogue.stages)]
+    line, number = max(reached)
+    return catalogue.stages[number].name if line else ""
+
+
+def _served(catalogue: Catalogue, scan: Scan) -> int:
+    """Return the last line that shows a working server; 0 for none."""
+    return max(_last(scan, stage.seen) for stage in catalogue.stages if stage.name in SERVING)
+
+
+def _last(scan: Scan, regexes: Iterable[str]) -> int:
+    return max((seen[-1].line for regex in regexes if (seen := scan.of(Pattern(regex)))), default=0)
+
+
+def _death(catalogue: Catalogue, facts: ExitFacts, stage: str) -> Death | None:
+    for death in catalogue.deaths:
+        if death.oom_killed and facts.oom_killed:
+            return death
+        if death.signal and death.signal == facts.death_signal and (not death.stages or stage in death.stages):
+            return death
+    return None
+
+
+def _unexplained(
+    catalogue: Catalogue, scan: Scan, facts: ExitFacts, served: int, language: Language
+) -> tuple[Finding, ...]:
+    """Say that something failed though nobody knows why, or that nothing did."""
+    trouble = [s for regex in catalogue.trouble for s in scan.of(catalogue.pattern(regex)) if s.line > served]
+    if not trouble and not facts.died:
+        return ()
+    ended = (f"it ended with {facts}",) if facts.died else ()
+    unknown = _Suspect(catalogue.by_code[UNKNOWN], tuple(sorted(trouble, key=lambda s: s.line)[-1:]))
+    last_words = (f"at the end: {line[:_WIDEST]}" for line in scan.tail[-_LAST_WORDS:])
+    return (_finding(unknown, (*ended, *last_words), language),)
+
+
+def _finding(suspect: _Suspect, more: tuple[str, ...], language: Language) -> Finding:
+    signature, death = suspect.signature, suspect.death
+    meant = (death.meant.say(language),) if death and death.meant else ()
+    return Finding(
+        code=signature.code,
+        severity=signature.severity,
+        title=signature.title.say(language),
+        evidence=(*_evidence(suspect.seen), *more),
+        cause=" — ".join((*meant, signature.cause.say(language))),
+        fix=tuple(advice.say(language) for advice in (*(death.next if death else ()), *signature.fix)),
+        verify=signature.verify,
+        source=", ".join(signature.sources),
+    )
+
+
+def _evidence(seen: tuple[Sighting, ...]) -> Iterable[str]:
+    by_line = {s.line: s for s in reversed(seen)}
+    return (f"line {line}: {_around(by_line[line])}" for line in sorted(by_line)[:EVIDENCE])
+
+
+def _around(sighting: Sighting) -> str:
+    """Return the line, or of an overlong one what stands around the match."""
+    if len(sighting.text) <= _WIDEST:
+        return sighting.text
+    at = max(0, sighting.text.find(sighting.match) - _WIDEST // 4)
+    return ("… " if at else "") + sighting.text[at : at + _WIDEST] + " …"

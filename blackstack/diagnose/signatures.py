@@ -1,0 +1,224 @@
+"""`signatures.yaml` → frozen objects. Unknown keys are refused, and all faults are told at once."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveInt,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from blackstack.diagnose.anchors import anchors, compiled
+from blackstack.diagnose.scan import Pattern, Scanner
+from blackstack.errors import UsageError
+from blackstack.finding import Severity
+
+SIGNATURES = Path(__file__).with_name("signatures.yaml")
+
+UNKNOWN = "unknown"
+"""The code of the finding that says: it failed, and we do not know why."""
+
+SERVING = ("serving", "first-completion")
+"""The stages from which on a warning of the start is only a warning."""
+
+Language = Literal["en", "ko"]
+
+
+def _searchable(regex: str) -> str:
+    anchors(regex)
+    return regex
+
+
+def _regex(regex: str) -> str:
+    compiled(regex)
+    return regex
+
+
+Searched = Annotated[str, AfterValidator(_searchable)]
+"""A regular expression that is looked for in the whole log, so it needs an anchor."""
+
+Checked = Annotated[str, AfterValidator(_regex)]
+"""A regular expression that is only tried on a line that was found already."""
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Words(_Entry):
+    """A sentence in the languages of the guide."""
+
+    en: str = Field(min_length=1)
+    ko: str = Field(min_length=1)
+
+    def say(self, language: Language) -> str:
+        """Return the sentence in *language*."""
+        return self.ko if language == "ko" else self.en
+
+
+class Advice(_Entry):
+    """A command to run and why, or what to do where no command can."""
+
+    run: str = ""
+    en: str = ""
+    ko: str = ""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if bool(self.en) != bool(self.ko):
+            raise ValueError("has words in one language only")
+        if not (self.run or self.en):
+            raise ValueError("has neither a command nor words")
+        return self
+
+    def say(self, language: Language = "en") -> str:
+        """Return one line that can be pasted into a shell, if there is a command."""
+        words = self.ko if language == "ko" else self.en
+        return f"{self.run}  # {words}" if self.run and words else self.run or words
+
+
+class Together(_Entry):
+    """Patterns that mean something only near each other."""
+
+    all: tuple[Searched, ...]
+    within: PositiveInt = 40
+    in_order: bool = False
+
+
+Item = Annotated[
+    Annotated[Searched, Tag("line")] | Annotated[Together, Tag("together")],
+    Discriminator(lambda item: "line" if isinstance(item, str) else "together"),
+]
+"""One of the ways in which a cause shows itself."""
+
+
+class Stage(_Entry):
+    """A step of a server's start, and the log lines that show that it was reached."""
+
+    name: str
+    say: Words
+    seen: tuple[Searched, ...]
+
+
+class Death(_Entry):
+    """What a silent end has meant before."""
+
+    code: str
+    oom_killed: bool = False
+    signal: str = ""
+    stages: tuple[str, ...] = ()
+    meant: Words | None = None
+    next: tuple[Advice, ...] = ()
+
+
+class Signature(_Entry):
+    """One cause: how it shows itself, why it is so, and what mends it."""
+
+    code: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    title: Words
+    severity: Severity = "error"
+    engines: tuple[Literal["vllm", "sglang", "llamacpp"], ...] = ()
+    versions: str = ""
+    any: tuple[Item, ...] = ()
+    unless: tuple[Checked, ...] = ()
+    none: tuple[Searched, ...] = ()
+    startup_only: bool = False
+    precedence: int = Field(default=5, ge=0, le=9)
+    consequence_of: tuple[str, ...] | Literal["everything"] = ()
+    cause: Words
+    fix: tuple[Advice, ...] = Field(min_length=1)
+    verify: str = Field(min_length=1)
+    sources: tuple[str, ...] = Field(min_length=1)
+
+
+class Catalogue(_Entry):
+    """All that is known about failures."""
+
+    harmless: tuple[Checked, ...]
+    trouble: tuple[Searched, ...]
+    stages: tuple[Stage, ...]
+    deaths: tuple[Death, ...]
+    signatures: tuple[Signature, ...]
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        codes = [s.code for s in self.signatures]
+        stages = {stage.name for stage in self.stages}
+        faults = [f"{code}: there are two of it" for code in sorted({c for c in codes if codes.count(c) > 1})]
+        for s in self.signatures:
+            if s.consequence_of != "everything":
+                faults += [f"{s.code}: consequence_of names no code: {c}" for c in s.consequence_of if c not in codes]
+        for death in self.deaths:
+            faults += [f"deaths: no such code: {death.code}"] * (death.code not in codes)
+            faults += [f"deaths: no such stage: {name}" for name in death.stages if name not in stages]
+        faults += [f"stages: {name} is needed" for name in SERVING if name not in stages]
+        faults += [f"signatures: {UNKNOWN} is needed"] * (UNKNOWN not in codes)
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @cached_property
+    def by_code(self) -> dict[str, Signature]:
+        """Every signature under its code."""
+        return {s.code: s for s in self.signatures}
+
+    @cached_property
+    def scanner(self) -> Scanner:
+        """A scanner for everything that any entry looks for."""
+        return Scanner(
+            [
+                *(self.pattern(regex) for regex in self.trouble),
+                *(Pattern(regex) for stage in self.stages for regex in stage.seen),
+                *(self.pattern(r, s) for s in self.signatures for item in s.any for r in regexes(item)),
+                *(self.pattern(r, s) for s in self.signatures for r in s.none),
+            ]
+        )
+
+    def pattern(self, regex: str, signature: Signature | None = None) -> Pattern:
+        """Return *regex* with what takes its line back: what is harmless for all, and for *signature*."""
+        unless = (*self.harmless, *(signature.unless if signature else ()))
+        return Pattern(regex, unless="|".join(f"(?:{r})" for r in unless))
+
+
+def regexes(item: str | Together) -> tuple[str, ...]:
+    """Return the patterns of an item of `any`."""
+    return item.all if isinstance(item, Together) else (item,)
+
+
+@lru_cache(maxsize=1)
+def load(path: Path = SIGNATURES) -> Catalogue:
+    """Read and check the file.
+
+    Raises:
+        UsageError: with every fault of the file, a line each.
+    """
+    try:
+        data = YAML(typ="safe", pure=True).load(path)
+        return Catalogue.model_validate(data)
+    except YAMLError as error:
+        raise UsageError(f"{path.name} is not YAML", why=str(error)) from error
+    except ValidationError as error:
+        why = [f"{_place(fault['loc'], data)}: {fault['msg']}" for fault in error.errors()]
+        raise UsageError(f"{path.name} has {len(why)} fault(s)", why=why, fix="see the comment at its top") from error
+
+
+def _place(location: tuple[int | str, ...], data: dict[str, Any]) -> str:
+    """Name the place of a fault as its writer would: by code, not by number."""
+    match location:
+        case ("signatures", int(number), *rest):
+            steps = ["signatures", data["signatures"][number].get("code", number), *rest]
+        case _:
+            steps = list(location)
+    return ".".join(str(step) for step in steps if step not in {"line", "together"})

@@ -1,0 +1,165 @@
+"""A root cause beats its consequences, a fact beats a line, and a healthy log is left in peace."""
+
+from __future__ import annotations
+
+import pytest
+
+from blackstack.diagnose import ExitFacts, diagnose
+
+LIBNUMA = "ImportError: libnuma.so.1: cannot open shared object file: No such file or directory"
+WRAPPER = "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"
+SERVING = "INFO:     Application startup complete."
+ANSWERED = 'INFO:     127.0.0.1:5000 - "POST /v1/completions HTTP/1.1" 200 OK'
+
+
+def codes(*lines: str, **facts: object) -> list[str]:
+    given = ExitFacts.from_mapping(facts) if facts else None
+    return [finding.code for finding in diagnose(lines, given)]
+
+
+def test_a_healthy_log_has_no_findings() -> None:
+    assert codes("INFO Automatically detected platform cuda.", SERVING, ANSWERED) == []
+
+
+def test_nothing_at_all_has_no_findings() -> None:
+    assert codes() == []
+
+
+def test_the_messenger_is_not_named_when_the_cause_is_known() -> None:
+    assert codes(LIBNUMA, WRAPPER) == ["libnuma-missing"]
+
+
+def test_the_messenger_is_named_when_it_is_all_there_is() -> None:
+    assert codes("Traceback (most recent call last):", WRAPPER) == ["engine-core-failed-no-root-cause"]
+
+
+def test_a_consequence_is_told_after_its_cause_wherever_it_stands() -> None:
+    nms = "RuntimeError: CUDA error: no kernel image is available for execution on the device"
+    torch = "RTX 5090 with CUDA capability sm_120 is not compatible with the current PyTorch installation."
+
+    assert codes(nms, torch) == ["torch-wheel-lacks-sm120", "extension-lacks-arch"]
+
+
+def test_the_very_cause_is_told_before_a_vague_one() -> None:
+    vague, exact = "TypeError: plan() got an unexpected keyword argument 'x'", LIBNUMA
+
+    assert codes(vague, exact) == ["libnuma-missing", "plugin-signature-mismatch"]
+
+
+def test_a_warning_of_the_start_is_forgotten_when_the_server_served() -> None:
+    warning = "WARNING Failed to import from vllm._C with ModuleNotFoundError(\"No module named 'vllm._C'\")"
+
+    assert codes(warning, SERVING) == []
+    assert codes(SERVING, warning) == ["vllm-ops-not-registered"]
+
+
+def test_an_error_after_the_start_is_not_forgotten() -> None:
+    assert codes(SERVING, "CUDA error: an illegal memory access was encountered") == ["cuda-illegal-memory-access"]
+
+
+def test_patterns_that_belong_together_must_stand_near_each_other() -> None:
+    near = [
+        "OSError: [Errno 28] No space left on device",
+        "  File multiprocessing/shared_memory.py, line 104",
+    ]
+
+    assert codes(*near)[0] == "shm-too-small"
+    assert codes(near[0], *["..."] * 100, near[1])[0] == "disk-full"
+
+
+def test_evidence_names_its_lines_and_is_short() -> None:
+    (finding,) = diagnose([*["fine"] * 9, "x" * 5000 + " " + LIBNUMA])
+
+    assert finding.evidence[0].startswith("line 10: … ")
+    assert LIBNUMA[:60] in finding.evidence[0]
+    assert len(finding.evidence[0]) < 300
+
+
+def test_each_finding_says_what_to_do_and_how_to_see_that_it_helped() -> None:
+    (finding,) = diagnose([LIBNUMA])
+
+    assert finding.fix == ("apt-get install -y libnuma1  # in the image",)
+    assert finding.verify
+    assert finding.source
+
+
+def test_findings_speak_korean_when_asked() -> None:
+    (finding,) = diagnose([LIBNUMA], language="ko")
+
+    assert finding.title == "libnuma가 없습니다"
+    assert finding.fix == ("apt-get install -y libnuma1  # 이미지 안에",)
+
+
+@pytest.mark.parametrize(
+    ("facts", "code"),
+    [
+        ({"exit_code": 139}, "native-segfault"),
+        ({"exit_code": -11}, "native-segfault"),
+        ({"signal": "SEGV"}, "native-segfault"),
+        ({"exit_code": 134}, "native-abort"),
+        ({"exit_code": 137, "oom_killed": True}, "host-oom-killed"),
+        ({"exit_code": 137}, "killed-from-outside"),
+        ({"exit_code": 143}, "stopped-from-outside"),
+        ({"exit_code": 135}, "shm-too-small"),
+        ({"exit_code": 1}, "unknown"),
+    ],
+)
+def test_a_silent_death_ends_in_a_verdict(facts: dict[str, object], code: str) -> None:
+    assert [code] == codes(SERVING, **facts)
+
+
+def test_an_end_that_we_asked_for_is_no_finding() -> None:
+    assert codes(SERVING, exit_code=143, asked_to_stop=True) == []
+    assert codes(SERVING, exit_code=0) == []
+
+
+def test_the_verdict_says_what_the_signal_meant_at_that_stage() -> None:
+    (first_request,) = diagnose([SERVING], ExitFacts(exit_code=139))
+    (importing,) = diagnose(["INFO Automatically detected platform cuda."], ExitFacts(exit_code=139))
+
+    assert "first request" in first_request.cause
+    assert "while importing" in importing.cause
+    assert first_request.evidence == ("it ended with exit code 139, SIGSEGV at stage «serving»",)
+
+
+def test_whoever_watched_the_start_knows_the_stage_best() -> None:
+    (finding,) = diagnose([SERVING], ExitFacts(exit_code=139, stage="import"))
+
+    assert "while importing" in finding.cause
+
+
+def test_the_next_experiment_is_a_command() -> None:
+    (finding,) = diagnose([SERVING], ExitFacts(exit_code=139))
+
+    assert finding.fix[0].startswith("CUDA_LAUNCH_BLOCKING=1 PYTHONFAULTHANDLER=1 vllm serve MODEL")
+
+
+def test_a_cause_in_the_log_beats_the_signal_and_is_borne_out_by_it() -> None:
+    (finding, *_) = diagnose([LIBNUMA], ExitFacts(exit_code=139))
+
+    assert finding.code == "libnuma-missing"
+    assert "it ended with exit code 139, SIGSEGV" in finding.evidence
+
+
+def test_a_messenger_and_a_signal_make_a_verdict() -> None:
+    assert codes(WRAPPER, exit_code=139) == ["native-segfault"]
+
+
+def test_the_oom_killer_is_a_fact_and_beats_what_the_log_says() -> None:
+    assert codes(LIBNUMA, exit_code=137, oom_killed=True)[0] == "host-oom-killed"
+
+
+def test_what_ends_badly_for_no_known_reason_is_called_unknown() -> None:
+    (finding,) = diagnose(["start", "Traceback (most recent call last):", "OddError: the moon is full"])
+
+    assert finding.code == "unknown"
+    assert "at the end: OddError: the moon is full" in finding.evidence
+    assert "--bundle" in finding.fix[0]
+
+
+def test_a_traceback_that_the_server_survived_is_no_finding() -> None:
+    assert codes("Traceback (most recent call last):", "OddError: the moon is full", SERVING) == []
+
+
+def test_when_the_server_died_afterwards_it_is() -> None:
+    assert codes(SERVING, "Traceback (most recent call last):", "OddError: the moon is full") == ["unknown"]

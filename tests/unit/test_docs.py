@@ -1,0 +1,70 @@
+"""What the documents say is there, and what is there is documented."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+from invoke.collection import Collection
+
+from blackstack import catalog
+
+from .conftest import REPOSITORY
+
+PAGES = [
+    path
+    for path in (*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("docs/*/*.md"))
+    if not path.name.startswith("LEAD")
+]
+
+
+def tasks() -> Collection:
+    """Return what `inv` offers."""
+    spec = importlib.util.spec_from_file_location("tasks", REPOSITORY / "tasks.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    namespace = module.namespace
+    assert isinstance(namespace, Collection)
+    return namespace
+
+
+@pytest.mark.parametrize("name", sorted(tasks().tasks))
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.ko.md"])
+def test_every_verb_is_documented(name: str, page: str) -> None:
+    assert f"inv {name}" in (REPOSITORY / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(tasks().tasks))
+def test_every_verb_and_each_of_its_flags_explains_itself(name: str) -> None:
+    task = tasks().tasks[name]
+
+    assert str(task.__doc__).splitlines()[0].endswith(".")
+    assert all(argument.help for argument in task.get_arguments())
+
+
+@pytest.mark.parametrize("name", catalog.names(REPOSITORY))
+def test_every_stack_is_in_the_readme_with_its_model(name: str) -> None:
+    assert f"| `{name}` |" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_every_path_that_is_named_exists(page: str) -> None:
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    roots = "blackstack|compose|tests|benchmarks|docs|dockerfiles|results"
+    named = re.findall(rf"`((?:{roots})/[\w./-]*)`", text)
+
+    assert named
+    assert [
+        path for path in named if "NAME" not in path and "CODE" not in path and not (REPOSITORY / path).exists()
+    ] == []
