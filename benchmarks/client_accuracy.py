@@ -179,10 +179,14 @@ def run(client: Client, case: Case, binary: Path, folder: Path) -> Outcome:
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        _, errors = process.communicate()
-        ended = time.monotonic_ns()
-        done.set()
-        watcher.join()
+        try:
+            _, errors = process.communicate()
+            ended = time.monotonic_ns()
+        finally:
+            done.set()
+            watcher.join()
+            with contextlib.suppress(ProcessLookupError):  # the usual case: it has ended, and its children with it
+                os.killpg(process.pid, signal.SIGKILL)
     truth = read_log(log)
     try:
         reported = client.read(out)
@@ -230,7 +234,7 @@ def figures(case: Case, outcome: Outcome) -> dict[str, float]:
 def main() -> None:
     """Run every client on every case, in turn, and print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", nargs="*", default=[], choices=sorted(PEERS), help="compare with these")
+    parser.add_argument("--peers", nargs="*", default=["floor"], choices=sorted(PEERS), help="compare with these")
     parser.add_argument("--only", nargs="*", default=[case.name for case in CASES], help="cases to run")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--environments", type=Path, default=Path(tempfile.gettempdir()) / "bench-peers")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 HERE = Path(__file__).parent
+MOST_TOKENS = 300_000
 NAN = float("nan")
 
 
@@ -135,9 +136,9 @@ class InferencePerf:
         if not self._tokenizer.exists():
             subprocess.run([self._python, "-c", TOKENIZER, self._tokenizer], check=True)
 
-    def can(self, _: Case) -> bool:
-        """It knows them all."""
-        return True
+    def can(self, case: Case) -> bool:
+        """It knows them all, but its report on a million tokens takes minutes."""
+        return case.requests * case.tokens <= MOST_TOKENS
 
     def command(self, case: Case, url: str, out: Path) -> tuple[list[str], dict[str, str]]:
         """Return the command and its environment."""
@@ -184,4 +185,32 @@ class InferencePerf:
         )
 
 
-PEERS: dict[str, type[Blackstack | InferencePerf]] = {"blackstack": Blackstack, "inference-perf": InferencePerf}
+class Floor:
+    """client_floor.py: what Python itself costs here."""
+
+    name = "floor"
+
+    def __init__(self, _: Path) -> None: ...
+
+    def install(self) -> None:
+        """Nothing to do: it runs in this environment."""
+
+    def can(self, case: Case) -> bool:
+        """It knows a closed loop and no failures."""
+        return case.rate is None and "--faults" not in case.server
+
+    def command(self, case: Case, url: str, out: Path) -> tuple[list[str], dict[str, str]]:
+        """Return the command and its environment."""
+        numbers = [url.rpartition(":")[2], str(case.concurrency), str(case.requests), str(case.tokens)]
+        return [sys.executable, str(HERE / "client_floor.py"), *numbers, str(out)], {}
+
+    def read(self, out: Path) -> Reported:
+        """Read its report."""
+        return Reported(**json.loads(out.read_text(encoding="utf-8")))
+
+
+PEERS: dict[str, type[Blackstack | InferencePerf | Floor]] = {
+    "blackstack": Blackstack,
+    "floor": Floor,
+    "inference-perf": InferencePerf,
+}

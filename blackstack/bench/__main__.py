@@ -9,11 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from blackstack.bench.arrivals import ARRIVALS
 from blackstack.bench.measure import measure
 from blackstack.bench.prompts import SETS
 from blackstack.bench.table import render
 from blackstack.bench.target import EXAMPLE, Target
-from blackstack.bench.workload import ARRIVALS, PATHS, Workload
+from blackstack.bench.workload import PATHS, Workload
 from blackstack.errors import BlackstackError, InterruptedRunError
 
 FAILED = 1  # requests failed: the numbers are of those that did not
@@ -53,14 +54,25 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument(
         "--concurrency", type=numbers, default=(1,), help="requests in flight, such as 1,64: a run for each"
     )
+    it.add_argument("--sweep-to", type=int, help="double the concurrency up to this, until throughput stops growing")
     it.add_argument("--requests", type=int, default=24, help="requests a run (default: %(default)s)")
     it.add_argument("--input-tokens", type=int, help="exact length of each prompt")
     it.add_argument("--output-tokens", type=int, help="length of each answer (default: the prompt set's)")
-    it.add_argument("--prompts", default="chat", help=sets)
+    it.add_argument("--prompts", default="chat", help=f"{sets}; or a file .jsonl or .json")
     it.add_argument("--warmup", type=int, default=2, help="requests before each run that do not count")
     it.add_argument("--repeats", type=int, default=1, help="how often each run is made")
     it.add_argument("--rate", type=float, help="requests a second, whatever the server does (open loop)")
     it.add_argument("--arrival", choices=ARRIVALS, default="constant")
+    it.add_argument("--burstiness", type=float, default=1.0, help="shape of gamma arrivals; below 1 is bursty")
+    it.add_argument("--ramp", type=float, default=0.0, help="seconds over which the load grows from nothing")
+    it.add_argument("--duration", type=float, help="seconds to send for, instead of --requests")
+    it.add_argument("--shared-prefix", type=int, default=0, help="words that all prompts begin with")
+    it.add_argument("--no-salt", action="store_true", help="let a prefix cache answer for the model")
+    it.add_argument("--slo-ttft", type=float, help="ms; a request within all of these is in the goodput")
+    it.add_argument("--slo-tpot", type=float, help="ms")
+    it.add_argument("--slo-e2e", type=float, help="ms")
+    it.add_argument("--quality", action="store_true", help="also ask questions with known answers")
+    it.add_argument("--workers", type=int, default=1, help="processes that share the load")
     it.add_argument("--seed", type=int, default=0)
     it.add_argument("--timeout", type=float, default=120.0, help="seconds for one request (default: %(default)s)")
     it.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else, on stdout")
@@ -72,6 +84,7 @@ def workload_of(arguments: argparse.Namespace) -> Workload:
     """Return the workload that the command line describes."""
     return Workload(
         concurrency=arguments.concurrency,
+        sweep_to=arguments.sweep_to,
         requests=arguments.requests,
         input_tokens=arguments.input_tokens,
         output_tokens=arguments.output_tokens,
@@ -81,6 +94,16 @@ def workload_of(arguments: argparse.Namespace) -> Workload:
         repeats=arguments.repeats,
         rate=arguments.rate,
         arrival=arguments.arrival,
+        burstiness=arguments.burstiness,
+        ramp_s=arguments.ramp,
+        duration_s=arguments.duration,
+        quality=arguments.quality,
+        workers=arguments.workers,
+        shared_prefix=arguments.shared_prefix,
+        salt=not arguments.no_salt,
+        slo_ttft_ms=arguments.slo_ttft,
+        slo_tpot_ms=arguments.slo_tpot,
+        slo_e2e_ms=arguments.slo_e2e,
         seed=arguments.seed,
         timeout_s=arguments.timeout,
     )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from blackstack.bench.loops import loop_factory
 from blackstack.bench.measurement import Measurement
 from blackstack.bench.probe import resolve
+from blackstack.bench.quality import examine
 from blackstack.bench.run import Run, run_once
 from blackstack.bench.stream import Dialer
+from blackstack.bench.supply import Supply
+from blackstack.bench.sweep import levels, saturated
 from blackstack.bench.target import Target
 from blackstack.bench.workload import Workload
 
@@ -30,30 +33,42 @@ def measure(target: Target, workload: Workload, *, progress: Callable[[str], Non
         BlockedError: nobody listens there.
         UsageError: it is no OpenAI-compatible server, the key is wrong, or the model is unknown.
     """
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_measure(target, workload, progress or _silent))
 
 
 async def _measure(target: Target, workload: Workload, progress: Callable[[str], None]) -> Measurement:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     target, models = await resolve(target, Dialer(target.address))
+    supply = await Supply.of(target, workload)
     runs: list[Run] = []
     for repeat in range(workload.repeats):
-        for concurrency in workload.concurrency:
-            of = f", repeat {repeat + 1} of {workload.repeats}" if workload.repeats > 1 else ""
-            progress(f"concurrency {concurrency}: {workload.requests} requests{of}")
-            runs.append(await run_once(target, workload, concurrency=concurrency, repeat=repeat))
-    found: dict[str, Any] = {"models": models}
+        rates: list[float] = []
+        for concurrency in _concurrencies(workload):
+            progress(_announcement(workload, concurrency, repeat))
+            runs.append(await run_once(supply, workload, concurrency=concurrency, repeat=repeat))
+            rates.append(runs[-1].tally.output_tokens / (runs[-1].tally.seconds or 1.0))
+            if workload.sweep_to and saturated(rates):
+                progress(f"twice the load brought no more than {rates[-1]:.0f} output tokens/s: the sweep ends")
+                break
+    found: dict[str, Any] = {"models": models, **supply.found}
+    if workload.quality:
+        progress("questions with known answers")
+        found["quality"] = await examine(target)
     return Measurement(target=target, workload=workload, found=found, runs=tuple(runs), started_at=started)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop, which takes half the time for each packet; asyncio's own loop where it does not exist."""
-    if sys.platform == "win32":
-        return None
-    import uvloop  # noqa: PLC0415 - not on Windows
+def _concurrencies(workload: Workload) -> Iterable[int]:
+    if workload.open_loop:
+        return (1,)
+    return levels(workload.concurrency[0], workload.sweep_to) if workload.sweep_to else workload.concurrency
 
-    return uvloop.new_event_loop
+
+def _announcement(workload: Workload, concurrency: int, repeat: int) -> str:
+    load = f"{workload.rate or 'the trace'} requests/s" if workload.open_loop else f"concurrency {concurrency}"
+    amount = f"{workload.duration_s:g} s" if workload.duration_s else f"{workload.requests} requests"
+    of = f", repeat {repeat + 1} of {workload.repeats}" if workload.repeats > 1 else ""
+    return f"{load}: {amount}{of}"
 
 
 def _silent(_: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from blackstack import __version__
 from blackstack.bench.run import Run
+from blackstack.bench.sweep import knee
 from blackstack.bench.target import Target
 from blackstack.bench.workload import Workload
 
@@ -52,6 +53,7 @@ class Measurement:
                 "client_cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
             },
             "runs": runs,
+            "knee": knee(runs),
             "repeats": self._across_repeats(runs),
         }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,15 +69,6 @@ SETS: Final[dict[str, PromptSet]] = {
     ),
 }
 NAMES: Final = tuple(SETS)
-
-
-def endless(name: str, *, seed: int | str, salt: bool) -> Iterator[str]:
-    """Yield the prompts of a set for ever, in an order that only the seed decides."""
-    draw = random.Random(f"{name}/{seed}")  # noqa: S311 - reproducible, not secret
-    prompts = SETS[name].prompts
-    while True:
-        for prompt in draw.sample(prompts, len(prompts)):
-            yield f"{salt_text(draw)} {prompt}" if salt else prompt
 
 
 def salt_text(draw: random.Random) -> str:

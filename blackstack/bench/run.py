@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-from collections.abc import Iterator
+import dataclasses
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-from blackstack.bench.backlog import Backlog
-from blackstack.bench.load import ClosedLoop, Magazine
-from blackstack.bench.probe import complaint
-from blackstack.bench.prompts import SETS, endless
-from blackstack.bench.reading import Reply
-from blackstack.bench.request import Envelope, Request
-from blackstack.bench.stream import Dialer
+from blackstack.bench.goodput import goodput
+from blackstack.bench.samples import samples
+from blackstack.bench.supply import Supply
+from blackstack.bench.surroundings import Surroundings
 from blackstack.bench.tally import Tally
-from blackstack.bench.target import Target
-from blackstack.bench.watch import ClientReport, Watch
+from blackstack.bench.watch import ClientReport
+from blackstack.bench.wiring import Wiring
+from blackstack.bench.workers import run_workers
 from blackstack.bench.workload import Workload
-
-AHEAD = 512  # requests that are made before the clock starts; the rest is made while the server works
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +23,9 @@ class Run:
 
     concurrency: int
     repeat: int
+    workload: Workload
     tally: Tally
+    surroundings: dict[str, Any]
     client: ClientReport
     warmup: int
 
@@ -41,105 +36,64 @@ class Run:
         return {
             "concurrency": self.concurrency,
             "repeat": self.repeat,
+            "rate": self.workload.rate,
             "warmup_excluded": self.warmup,
             **numbers,
+            **goodput(self.tally, self.workload),
+            **samples(self.tally),
+            "surroundings": self.surroundings,
             "client": self.client.as_dict(
-                requested=min(self.concurrency, self.tally.requests),
+                requested=None if self.workload.open_loop else min(self.concurrency, self.tally.requests),
                 ttft_us=ttft_us,
                 tokens=self.tally.output_tokens,
             ),
         }
 
 
-def requests_of(workload: Workload, target: Target, *, seed: str) -> Iterator[Request]:
-    """Yield the workload's requests for ever."""
-    envelope = Envelope(target, target.address)
-    tokens = workload.output_tokens or SETS[workload.prompts].output_tokens
-    common: dict[str, Any] = {
-        "model": target.model,
-        "max_tokens": tokens,
-        "temperature": workload.temperature,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    if workload.ignore_eos:
-        common["ignore_eos"] = True
-    for prompt in endless(workload.prompts, seed=seed, salt=workload.salt):
-        asked: dict[str, Any] = {"prompt": prompt}
-        if workload.endpoint == "chat":
-            asked = {"messages": [{"role": "user", "content": prompt}]}
-        yield envelope.post(workload.path, {**common, **asked}, output_tokens=tokens)
-
-
-async def run_once(target: Target, workload: Workload, *, concurrency: int, repeat: int) -> Run:
+async def run_once(supply: Supply, workload: Workload, *, concurrency: int, repeat: int) -> Run:
     """Warm up, measure, and close everything."""
-    dialer = Dialer(target.address)
     seed = f"{workload.seed}/{concurrency}/{repeat}"
     if workload.warmup:
-        warm = ClosedLoopRun(
-            dialer,
-            workload,
-            islice(requests_of(workload, target, seed=f"{seed}/warm"), workload.warmup),
-            concurrency=min(concurrency, workload.warmup),
-        )
-        await warm.go()
-    source = islice(requests_of(workload, target, seed=seed), workload.requests)
-    load = ClosedLoopRun(dialer, workload, source, concurrency=min(concurrency, workload.requests))
-    await load.go()
-    return Run(concurrency=concurrency, repeat=repeat, tally=load.tally, client=load.report, warmup=workload.warmup)
-
-
-class ClosedLoopRun:
-    """Wires a loop, its magazine, its backlog and its watch together."""
-
-    def __init__(self, dialer: Dialer, workload: Workload, source: Iterator[Request], *, concurrency: int) -> None:
-        self.tally = Tally()
-        self.report = ClientReport()
-        self._magazine = Magazine(source, depth=max(AHEAD, 2 * concurrency))
-        self._backlog = Backlog(self._reply, self._magazine.refill)
-        self._loop = ClosedLoop(
-            dialer, self._backlog, self._magazine, concurrency=concurrency, timeout_s=workload.timeout_s
-        )
-
-    async def go(self) -> None:
-        """Run the load; whatever happens, no connection stays open."""
-        watch = Watch()
-        try:
-            await self._connect()
-            self._magazine.fill()
-            with no_collector():
-                watch.start()
-                await self._loop.run()
-                self.report = watch.stop()
-                self._backlog.drain()
-        finally:
-            watch.stop()
-            self._loop.close()
-        self.report.delivered = self._loop.gauge.mean
-        self.report.peak = self._loop.gauge.peak
-        self.report.connect = self._loop.connect
-        self.report.reconnects = self._loop.reconnects
-
-    async def _connect(self) -> None:
-        try:
-            await self._loop.connect_all()
-        except* (OSError, TimeoutError) as group:
-            raise complaint(group) from None
-
-    def _reply(self, reply: Reply) -> None:
-        self.tally.add(reply)
-
-
-@contextlib.contextmanager
-def no_collector() -> Iterator[None]:
-    """Keep Python's collector of cycles, which stops everything for milliseconds, out of the measured time."""
-    was_on = gc.isenabled()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+        await _load(supply, _warming(workload), concurrency, f"{seed}/warm")
+    around = Surroundings(target=supply.target)
+    if workload.look_around:
+        await around.begin()
     try:
-        yield
+        tally, client = await _load(supply, workload, concurrency, seed)
     finally:
-        gc.unfreeze()
-        if was_on:
-            gc.enable()
+        await around.end()
+    return Run(
+        concurrency=client.peak if workload.open_loop else concurrency,
+        repeat=repeat,
+        workload=workload,
+        tally=tally,
+        surroundings=around.as_dict(),
+        client=client,
+        warmup=workload.warmup,
+    )
+
+
+async def _load(supply: Supply, workload: Workload, concurrency: int, seed: str) -> tuple[Tally, ClientReport]:
+    """Run a load here, or in several processes."""
+    if workload.workers > 1:
+        return await run_workers(supply, workload, concurrency=concurrency, seed=seed)
+    wiring = Wiring(supply, workload, concurrency=concurrency, seed=seed)
+    try:
+        await wiring.prepare()
+        await wiring.go()
+    finally:
+        wiring.close()
+    return wiring.tally, wiring.report
+
+
+def _warming(workload: Workload) -> Workload:
+    """Return the load that goes before: few requests, as fast as they come."""
+    return dataclasses.replace(
+        workload,
+        rate=None,
+        arrival="constant",
+        duration_s=None,
+        ramp_s=0.0,
+        requests=workload.warmup,
+        workers=1,
+    )

@@ -20,6 +20,12 @@ def render(result: Mapping[str, Any]) -> str:
     lines = [f"{asked['model']} at {asked['url']}", ""]
     for run in result["runs"]:
         lines += [*_run(run), ""]
+    if knee := result.get("knee"):
+        lines.append(f"knee: concurrency {knee['concurrency']} ({knee['rule']})")
+    if quality := result["found"].get("quality"):
+        lines += [
+            f"quality: {quality['right']} of {quality['asked']} answers right, {quality['degenerate']} degenerate"
+        ]
     lines.append("Times in ms. Warm-up and failed requests are in no number. gap: between events; TPOT: per request.")
     return "\n".join(lines)
 
@@ -27,7 +33,7 @@ def render(result: Mapping[str, Any]) -> str:
 def _run(run: Mapping[str, Any]) -> list[str]:
     lines = [
         (
-            f"concurrency {run['concurrency']}: {run['ok']} of {run['requests']} good, "
+            f"{_load(run)}: {run['ok']} of {run['requests']} good, "
             f"{run['output_tokens_per_s']:.1f} output tokens/s in {run['duration_s']:.2f} s "
             f"({run['warmup_excluded']} warm-up requests before)"
         ),
@@ -37,6 +43,9 @@ def _run(run: Mapping[str, Any]) -> list[str]:
         numbers = run[key]
         if numbers["n"]:
             lines.append(f"  {title:<16}" + "".join(_cell(numbers, head) for head in HEADS))
+    if "goodput" in run:
+        share, rate = run["goodput"]["share"], run["goodput"]["requests_per_s"]
+        lines.append(f"  goodput: {share:.1%} of all requests within their limits, {rate:.2f} a second")
     if few := run["ttft_ms"].get("too_few"):
         lines.append(f"  too few samples for {', '.join(few)}: take them as hints")
     failed = {kind: count for kind, count in run["failures"].items() if count}
@@ -47,6 +56,12 @@ def _run(run: Mapping[str, Any]) -> list[str]:
         lines.append("  the server sent no usage: one token is counted for each event")
     lines += [f"  CLIENT-BOUND, no baseline: {reason}" for reason in run["client"]["bound_reasons"]]
     return lines
+
+
+def _load(run: Mapping[str, Any]) -> str:
+    if run.get("rate"):
+        return f"{run['rate']:g} requests/s asked for, {run['requests_per_s']:.1f} answered"
+    return f"concurrency {run['concurrency']}"
 
 
 def _cell(numbers: Mapping[str, Any], head: str) -> str:

@@ -12,7 +12,7 @@ from blackstack.bench.reading import Reply
 from blackstack.bench.stats import Distribution, ratio_interval
 
 EXAMPLES = 3  # messages kept of each class of failure
-COLUMNS = ("scheduled_us", "sent_us", "ttft_us", "e2e_us", "tokens")
+COLUMNS = ("scheduled_us", "sent_us", "ttft_us", "tpot_us", "e2e_us", "tokens")
 
 
 class Tally:
@@ -47,6 +47,11 @@ class Tally:
         return len(self.ttft)
 
     @property
+    def seconds(self) -> float:
+        """Return the time from the first request sent to the end of the last answer."""
+        return (self.last_end_us - self.first_sent_us) / 1e6
+
+    @property
     def requests(self) -> int:
         """Return the number of requests that ended, well or not."""
         return self.good + self.failures.total()
@@ -63,7 +68,7 @@ class Tally:
                 examples.append(reply.failure.detail)
             return
         stamps = reply.stamps
-        first, last = stamps[0], stamps[-1]
+        first, last, tpot = stamps[0], stamps[-1], 0
         ttft, e2e = first - reply.scheduled_us, last - reply.scheduled_us
         self.ttft.add((ttft,))
         self.e2e.add((e2e,))
@@ -72,15 +77,17 @@ class Tally:
             self.gap.add(map(sub, stamps[1:], stamps))
             self.gap_sums.append(last - first)
             self.gap_counts.append(len(stamps) - 1)
-            self.tpot.add((round(time_per_output_token(last - first, len(stamps), reply.tokens)),))
+            tpot = round(time_per_output_token(last - first, len(stamps), reply.tokens))
+            self.tpot.add((tpot,))
         self.output_tokens += reply.tokens
         self.input_tokens += reply.input_tokens
         self.cached_tokens += reply.cached_tokens
         self.events += len(stamps)
         self.uncounted += not reply.counted
         self.short += reply.tokens < reply.asked_tokens
-        for name, value in zip(COLUMNS, (reply.scheduled_us, reply.sent_us, ttft, e2e, reply.tokens), strict=True):
-            self.columns[name].append(value)
+        row = (reply.scheduled_us, reply.sent_us, ttft, tpot, e2e, reply.tokens)
+        for column, value in zip(self.columns.values(), row, strict=True):
+            column.append(value)
 
     def merge(self, other: Tally) -> None:
         """Add all that another process has seen; exact, because every part is a sum or a count."""
@@ -112,7 +119,7 @@ class Tally:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers, ready for JSON."""
-        seconds = (self.last_end_us - self.first_sent_us) / 1e6
+        seconds = self.seconds
         rate = 1 / seconds if seconds > 0 else 0.0
         told: dict[str, Any] = {
             "requests": self.requests,

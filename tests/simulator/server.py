@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -40,10 +41,18 @@ class Served:
 class Simulator:
     """Serves a Behaviour: in a thread of its own as a context manager, or in this one with ``serve``."""
 
-    def __init__(self, behaviour: Behaviour | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.host = host
         self.port = port
+        self.tls = tls
         self.served: list[Served] = []
         self.connections = 0
         self.running = 0
@@ -60,7 +69,7 @@ class Simulator:
     @property
     def url(self) -> str:
         """Return where it listens."""
-        return f"http://{self.host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
     def __enter__(self) -> Self:
         self.in_process = True
@@ -85,7 +94,7 @@ class Simulator:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._slots = asyncio.Semaphore(self.behaviour.slots) if self.behaviour.slots else None
-        server = await asyncio.start_server(self._connected, self.host, self.port, backlog=4096)
+        server = await asyncio.start_server(self._connected, self.host, self.port, backlog=4096, ssl=self.tls)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         try:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from blackstack.bench import Target, Workload, measure
@@ -141,7 +145,9 @@ def test_each_concurrency_and_repeat_is_a_run(server: Simulator) -> None:
 
 
 def test_requested_concurrency_is_delivered(server: Simulator) -> None:
-    told = measure(Target(url=server.url), Workload(**QUICK, requests=32, concurrency=(8,))).as_dict()["runs"][0]
+    told = measure(
+        Target(url=server.url), Workload(**QUICK, requests=32, concurrency=(8,), look_around=False)
+    ).as_dict()["runs"][0]
 
     assert told["client"]["peak_concurrency"] == 8
     assert server.connections == 1 + 8
@@ -241,6 +247,24 @@ def test_a_workload_that_cannot_be_meant_is_refused(wrong: dict[str, Any]) -> No
         Workload(**wrong)
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate with")
+def test_https_is_measured_like_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, certificate = str(tmp_path / "key.pem"), str(tmp_path / "certificate.pem")
+    made = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run([*made.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    with Simulator(tls=context) as server:
+        with pytest.raises(BlockedError, match="cannot talk"):
+            measure(Target(url=server.url), Workload(**QUICK))
+        monkeypatch.setenv("SSL_CERT_FILE", certificate)
+        told = measure(Target(url=server.url), Workload(**QUICK, requests=8, concurrency=(4,))).as_dict()["runs"][0]
+
+    assert told["ok"] == 8
+    assert told["output_tokens"] == 8 * 12
+
+
 def bench(*arguments: str) -> subprocess.Popen[str]:
     """Start the command line."""
     command = [sys.executable, "-m", "blackstack.bench", *arguments]
@@ -273,12 +297,18 @@ def test_a_mistake_shows_no_traceback() -> None:
     assert "Traceback" not in err
 
 
-def test_ctrl_c_leaves_nothing_running() -> None:
-    with Simulator(Behaviour(hang=True)) as server, bench("--url", server.url, "--concurrency", "4") as process:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_leaves_nothing_running(workers: str) -> None:
+    arguments = ("--concurrency", "4", "--warmup", "0", "--workers", workers)
+    with Simulator(Behaviour(hang=True)) as server, bench("--url", server.url, *arguments) as process:
         while not server.served:
             time.sleep(0.01)
+        children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=10)
 
+        _, alive = psutil.wait_procs(children, timeout=10)
+
+    assert not alive
     assert process.returncode == 130
     assert "Traceback" not in err

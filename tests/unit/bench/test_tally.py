@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from blackstack.bench.failures import CLASSES, Failure
 from blackstack.bench.reading import Reply
+from blackstack.bench.samples import MOST, histogram, samples
+from blackstack.bench.stats import Distribution
 from blackstack.bench.tally import Tally, time_per_output_token
 from blackstack.bench.watch import Gauge
 
@@ -70,6 +72,24 @@ def test_two_processes_make_one_run() -> None:
     left.merge(right)
 
     assert left.as_dict() == together.as_dict()
+
+
+def test_samples_are_thinned_and_say_so() -> None:
+    tally = Tally()
+    for i in range(2 * MOST):
+        tally.add(reply(sent=i + 1))
+
+    told = samples(tally)["samples"]
+
+    assert (told["every"], told["of"], len(told["ttft_ms"])) == (2, 2 * MOST, MOST)
+    assert told["sent_ms"][:2] == [0, 2]
+
+
+def test_a_histogram_holds_every_sample_below_its_edge() -> None:
+    bins = histogram(Distribution([0, 1, 999, 1000, 1001, 50_000]))
+
+    assert sum(count for _, count in bins) == 6
+    assert sum(count for edge, count in bins if edge <= 1.0) == 4
 
 
 def test_tpot_does_not_count_the_tokens_of_the_first_event() -> None:

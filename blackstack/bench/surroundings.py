@@ -1,0 +1,123 @@
+"""What else went on while the load ran: the server's own metrics, and the GPU.
+
+Both are read in between, from the loop of the load itself, once in a second or less often. A scrape that takes long is
+left out, never waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from blackstack.bench.gpu import Gpu
+from blackstack.bench.probe import fetch
+from blackstack.bench.reading import OK
+from blackstack.bench.request import Envelope
+from blackstack.bench.stream import Dialer, clock_ns
+from blackstack.bench.target import Target
+
+PERIOD_S: Final = 1.0
+PATIENCE_S: Final = 2.0
+LINE = re.compile(r"^([a-zA-Z_:][\w:]*)(?:\{[^}]*\})? ([-+.eE\d]+|NaN|[-+]?Inf)", re.MULTILINE)
+
+# What each engine calls the same thing. The first name that a server has is taken.
+NAMES: Final[dict[str, tuple[str, ...]]] = {
+    "running": ("vllm:num_requests_running", "sglang:num_running_reqs", "llamacpp:requests_processing"),
+    "waiting": ("vllm:num_requests_waiting", "sglang:num_queue_reqs", "llamacpp:requests_deferred"),
+    "kv_usage": (
+        "vllm:kv_cache_usage_perc",
+        "vllm:gpu_cache_usage_perc",
+        "sglang:token_usage",
+        "llamacpp:kv_cache_usage_ratio",
+    ),
+}
+COUNTERS: Final[dict[str, tuple[str, ...]]] = {
+    "preemptions": ("vllm:num_preemptions_total", "sglang:num_retracted_reqs"),
+    "prefix_cache_queries": ("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total"),
+    "prefix_cache_hits": ("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"),
+    "prompt_tokens": ("vllm:prompt_tokens_total", "sglang:prompt_tokens_total", "llamacpp:prompt_tokens_total"),
+    "generation_tokens": (
+        "vllm:generation_tokens_total",
+        "sglang:generation_tokens_total",
+        "llamacpp:tokens_predicted_total",
+    ),
+}
+
+
+def read_metrics(text: str) -> dict[str, float]:
+    """Return each series of a Prometheus page, summed over its labels."""
+    found: dict[str, float] = {}
+    for name, value in LINE.findall(text):
+        found[name] = found.get(name, 0.0) + float(value)
+    return found
+
+
+def pick(metrics: dict[str, float], names: dict[str, tuple[str, ...]]) -> dict[str, float]:
+    """Return the metrics that we know, under our names; what a server does not tell is absent."""
+    told = {}
+    for ours, theirs in names.items():
+        if (name := next((each for each in theirs if each in metrics), None)) is not None:
+            told[ours] = metrics[name]
+    return told
+
+
+@dataclass(kw_only=True)
+class Surroundings:
+    """Looks around, before, during and after a load."""
+
+    target: Target
+    gpu: Gpu = field(default_factory=Gpu)
+    _dialer: Dialer | None = None
+    _before: dict[str, float] = field(default_factory=dict)
+    _after: dict[str, float] = field(default_factory=dict)
+    _samples: list[dict[str, Any]] = field(default_factory=list)
+    _task: asyncio.Task[None] | None = None
+    _begun_ns: int = 0
+
+    async def begin(self) -> None:
+        """Look once, and then again and again."""
+        self._dialer = Dialer(self.target.address, timeout_s=PATIENCE_S)
+        self._begun_ns = clock_ns()
+        self._before = await self._scrape()
+        self._task = asyncio.create_task(self._watch())
+
+    async def end(self) -> None:
+        """Look for the last time."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._after = await self._scrape()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what was seen, ready for JSON."""
+        before, after = pick(self._before, COUNTERS), pick(self._after, COUNTERS)
+        return {
+            "server": {
+                "available": bool(self._before),
+                "during": self._samples,
+                "increase": {name: after[name] - value for name, value in before.items() if name in after},
+            },
+            "gpu": self.gpu.as_dict(),
+        }
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD_S)
+            self.gpu.sample()
+            if self._before:
+                at_s = round((clock_ns() - self._begun_ns) / 1e9, 3)
+                self._samples.append({"at_s": at_s, **pick(await self._scrape(), NAMES)})
+
+    async def _scrape(self) -> dict[str, float]:
+        if self._dialer is None:
+            return {}
+        request = Envelope(self.target, self.target.address).get("/metrics")
+        with contextlib.suppress(OSError, TimeoutError):
+            page = await fetch(self._dialer, request, timeout_s=PATIENCE_S)
+            if page.status == OK:
+                return read_metrics(page.body.decode(errors="replace"))
+        return {}

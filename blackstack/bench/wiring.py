@@ -1,0 +1,115 @@
+"""A load, its magazine, its backlog and its watch, wired together in one process."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from blackstack.bench.backlog import Backlog
+from blackstack.bench.closed_loop import ClosedLoop
+from blackstack.bench.load import Load
+from blackstack.bench.magazine import Magazine
+from blackstack.bench.open_loop import SPARE, OpenLoop
+from blackstack.bench.probe import complaint
+from blackstack.bench.stream import Dialer
+from blackstack.bench.supply import Supply
+from blackstack.bench.tally import Tally
+from blackstack.bench.watch import ClientReport, Watch
+from blackstack.bench.workload import Workload
+
+AHEAD = 512  # requests that are made before the clock starts; the rest is made while the server works
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One process's part of a load: each ``of``-th request, beginning with ``index``."""
+
+    index: int = 0
+    of: int = 1
+
+    def part(self, total: int) -> int:
+        """Return how many of ``total`` things are ours."""
+        return total // self.of + (self.index < total % self.of)
+
+
+WHOLE = Share()
+
+
+class Wiring:
+    """A load, its magazine, its backlog and its watch, wired together."""
+
+    def __init__(
+        self, supply: Supply, workload: Workload, *, concurrency: int, seed: str, share: Share = WHOLE
+    ) -> None:
+        self._supply = supply
+        self._share = share
+        source = islice(supply.requests(workload, seed=seed), share.index, None, share.of)
+        concurrency = share.part(concurrency)
+        if workload.duration_s is None:
+            source = islice(source, share.part(workload.requests))
+            concurrency = min(concurrency, share.part(workload.requests))
+        self.tally = Tally()
+        self.report = ClientReport()
+        self._connections = SPARE if workload.open_loop else concurrency
+        self._magazine = Magazine(source, depth=max(AHEAD, 2 * concurrency))
+        self._backlog = Backlog(self.tally.add, self._magazine.refill)
+        self._load = self._shape(Dialer(supply.target.address), workload, seed)
+
+    def _shape(self, dialer: Dialer, workload: Workload, seed: str) -> Load:
+        limits: dict[str, Any] = {"timeout_s": workload.timeout_s, "duration_s": workload.duration_s}
+        if not workload.open_loop:
+            closed = ClosedLoop(dialer, self._backlog, self._magazine, **limits)
+            closed.ramp_s = workload.ramp_s
+            return closed
+        opened = OpenLoop(dialer, self._backlog, self._magazine, **limits)
+        opened.offsets = islice(self._supply.offsets(workload, seed=seed), self._share.index, None, self._share.of)
+        return opened
+
+    async def prepare(self) -> None:
+        """Do all that must not be measured: open the connections and make the first requests."""
+        await self._connect()
+        self._magazine.fill()
+
+    async def go(self) -> None:
+        """Run the load; whatever happens, no connection stays open."""
+        load, watch = self._load, Watch()
+        try:
+            with no_collector():
+                watch.start()
+                await load.run()
+                self.report = watch.stop()
+                self._backlog.drain()
+        finally:
+            watch.stop()
+            load.close()
+        self.report.delivered, self.report.peak = load.gauge.mean, load.gauge.peak
+        self.report.connect, self.report.reconnects = load.connect, load.reconnects
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._load.close()
+
+    async def _connect(self) -> None:
+        try:
+            await self._load.connect_all(self._connections)
+        except* (OSError, TimeoutError) as group:
+            raise complaint(group) from None
+
+
+@contextlib.contextmanager
+def no_collector() -> Iterator[None]:
+    """Keep Python's collector of cycles, which stops everything for milliseconds, out of the measured time."""
+    was_on = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_on:
+            gc.enable()

@@ -1,0 +1,115 @@
+"""Several processes share one load, each with its own loop on its own core.
+
+They begin at one moment of the one monotonic clock, and what comes back are counts and samples, not averages: merged,
+they are exactly what a single process that was fast enough would have seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import signal
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Final
+
+from blackstack.bench.loops import loop_factory
+from blackstack.bench.stream import clock_ns
+from blackstack.bench.supply import Supply
+from blackstack.bench.tally import Tally
+from blackstack.bench.watch import ClientReport
+from blackstack.bench.wiring import Share, Wiring
+from blackstack.bench.workload import Workload
+from blackstack.errors import BlackstackError
+
+HEADWAY_NS: Final = 20_000_000  # between «go» and the common beginning
+PATIENCE_S: Final = 5.0  # for a process that was told to end
+
+Part = tuple[Tally, ClientReport] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one process is told."""
+
+    supply: Supply
+    workload: Workload
+    concurrency: int
+    seed: str
+    share: Share
+
+
+async def run_workers(supply: Supply, workload: Workload, *, concurrency: int, seed: str) -> tuple[Tally, ClientReport]:
+    """Run a load in ``workload.workers`` processes; none of them outlives this call."""
+    count = workload.workers if workload.open_loop else min(workload.workers, concurrency)
+    context = multiprocessing.get_context("spawn")  # a fork would copy a loop that is running
+    processes, pipes = [], []
+    try:
+        for index in range(count):
+            ours, theirs = context.Pipe()
+            job = Job(supply=supply, workload=workload, concurrency=concurrency, seed=seed, share=Share(index, count))
+            process = context.Process(target=_work, args=(theirs, job), daemon=True)
+            process.start()
+            theirs.close()
+            processes.append(process)
+            pipes.append(ours)
+        await asyncio.gather(*(_hear(pipe) for pipe in pipes))
+        begin_ns = clock_ns() + HEADWAY_NS
+        for pipe in pipes:
+            pipe.send(begin_ns)
+        parts = await asyncio.gather(*(_hear(pipe) for pipe in pipes))
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(PATIENCE_S)
+        for pipe in pipes:
+            pipe.close()
+    tally, report = Tally(), ClientReport(processes=0)
+    for part in parts:
+        if part is not None:
+            tally.merge(part[0])
+            report.merge(part[1])
+    return tally, report
+
+
+async def _hear(pipe: Connection) -> Part:
+    """Return what a worker sends; raise what stopped it."""
+    loop = asyncio.get_running_loop()
+    arrived = asyncio.Event()
+    loop.add_reader(pipe.fileno(), arrived.set)
+    try:
+        await arrived.wait()
+    finally:
+        loop.remove_reader(pipe.fileno())
+    try:
+        said: Part | BlackstackError = pipe.recv()
+    except EOFError:
+        raise BlackstackError("a worker of the benchmark client died", fix="run it again with --workers 1") from None
+    if isinstance(said, BlackstackError):
+        raise said
+    return said
+
+
+def _work(pipe: Connection, job: Job) -> None:
+    """Run one share; the main function of a worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    with asyncio.Runner(loop_factory=loop_factory()) as runner, contextlib.suppress(BrokenPipeError):
+        try:
+            pipe.send(runner.run(_take_part(pipe, job)))
+        except BlackstackError as error:
+            pipe.send(error)
+
+
+async def _take_part(pipe: Connection, job: Job) -> Part:
+    wiring = Wiring(job.supply, job.workload, concurrency=job.concurrency, seed=job.seed, share=job.share)
+    try:
+        await wiring.prepare()
+        pipe.send(None)
+        begin_ns = await asyncio.to_thread(pipe.recv)
+        await asyncio.sleep(max(0.0, (begin_ns - clock_ns()) / 1e9))
+        await wiring.go()
+    finally:
+        wiring.close()
+    return wiring.tally, wiring.report

@@ -1,0 +1,70 @@
+"""The simulator does what its profiles say; it is a teacher, so it must not fail by accident."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection, HTTPException
+
+import pytest
+
+from blackstack.bench import Target, Workload, measure
+from tests.simulator import PROFILES, Simulator
+
+
+@pytest.mark.parametrize("profile", [name for name, known in PROFILES.items() if not known.die_at])
+def test_health_is_fine_whatever_else_is_wrong(profile: str) -> None:
+    with Simulator(PROFILES[profile]) as server:
+        connection = HTTPConnection(server.host, server.port, timeout=5)
+        connection.request("GET", "/health")
+
+        assert connection.getresponse().status == 200
+        connection.close()
+
+
+def test_the_same_request_gets_the_same_answer() -> None:
+    answers = []
+    for _ in range(2):
+        with Simulator() as server:
+            measure(Target(url=server.url), Workload(warmup=0, requests=1, output_tokens=4))
+            connection = HTTPConnection(server.host, server.port, timeout=5)
+            connection.request("POST", "/v1/completions", '{"model": "simulated", "prompt": "x", "max_tokens": 5}')
+            answers.append(connection.getresponse().read())
+            connection.close()
+
+    assert answers[0] == answers[1]
+
+
+def start(*arguments: str) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the simulator as a process and wait until it listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-m", "tests.simulator", "--port", str(port), *arguments], stderr=-3)
+    while process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.01)
+    return process, port
+
+
+def test_dies_on_first_request_dies_as_if_it_had_been_killed() -> None:
+    process, port = start("--profile", "dies-on-first-request")
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("POST", "/v1/completions", '{"model": "simulated", "prompt": "x"}')
+
+    with pytest.raises((HTTPException, OSError)):
+        connection.getresponse()
+    assert process.wait(10) == 137
+    connection.close()
+
+
+def test_sigterm_ends_it_cleanly() -> None:
+    process, _ = start()
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(10) == 0
