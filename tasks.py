@@ -159,6 +159,13 @@ def diagnose(
         "concurrency": "requests in flight; several, as 1,8,32, are measured one after the other",
         "requests": "how many are measured at each concurrency",
         "output_tokens": "tokens that each request asks for",
+        "input_tokens": "exact length of the prompts, counted by the server (default: as they are)",
+        "prompts": "chat, code, long, korean, or a file: JSON lines, ShareGPT, a trace",
+        "rate": "an open loop: requests a second, whatever the server manages (default: a closed loop)",
+        "arrival": "how an open loop spaces them: constant, poisson, gamma; replay takes the file's own",
+        "duration": "send for so many seconds instead of --requests",
+        "workers": "processes that share the load, for when one core is not enough",
+        "quality": "also ask questions whose answers are known",
         "endpoint": "completions or chat",
         "repeats": "how often the whole is measured",
         "warmup": "requests before, which are not counted",
@@ -175,12 +182,19 @@ def bench(
     concurrency: str = "1,4",
     requests: int = 12,
     output_tokens: int = 64,
+    input_tokens: str | None = None,
+    prompts: str = "chat",
+    rate: str | None = None,
+    arrival: str = "constant",
+    duration: str | None = None,
+    workers: int = 1,
     endpoint: str = "completions",
     repeats: int = 1,
     warmup: int = 2,
     seed: int = 0,
     out: str | None = None,
     *,
+    quality: bool = False,
     json_: bool = False,
 ) -> None:
     """Measure a server: time to first token, gaps between tokens, tokens per second."""
@@ -192,6 +206,13 @@ def bench(
             concurrency=_whole_numbers("concurrency", concurrency),
             requests=requests,
             output_tokens=output_tokens,
+            input_tokens=_whole_numbers("input-tokens", input_tokens)[0] if input_tokens else None,
+            prompts=prompts,
+            rate=_number("rate", rate),
+            arrival=arrival,
+            duration_s=_number("duration", duration),
+            workers=workers,
+            quality=quality,
             endpoint=cast("Endpoint", endpoint),  # refused by Workload when it is none
             repeats=repeats,
             warmup=warmup,
@@ -207,6 +228,42 @@ def down(_c: Context, stack: str | None = None) -> None:
         from blackstack.verbs import running
 
         running.down(stack)
+
+
+@task(
+    help={
+        "stack": "a stack: its image, or its environment",
+        "image": "an image of the engine, or a `docker save` file",
+        "python": "the environment of this interpreter",
+        "wheels": "requirements of pip's index, such as 'torch==2.8.0 vllm==0.11.0'; fetched in pieces",
+        "gpu": "a card such as rtx-5090, or a compute capability such as 12.0",
+        "driver": "the NVIDIA driver there, such as 570.133",
+        "json_": "for machines",
+    }
+)
+def audit(
+    _c: Context,
+    stack: str | None = None,
+    image: str | None = None,
+    python: str | None = None,
+    wheels: str | None = None,
+    gpu: str | None = None,
+    driver: str | None = None,
+    *,
+    json_: bool = False,
+) -> None:
+    """Say what will not load or run on a GPU, from the files alone: no GPU, no start."""
+    with friendly():
+        from blackstack.verbs import auditing
+
+        code = auditing.audit(
+            auditing.Subject(stack=stack, image=image, python=python, wheels=wheels),
+            gpu=gpu,
+            driver=driver,
+            as_json=json_,
+        )
+    if code:
+        raise Exit(code=code)
 
 
 def _wishes(runtime: str, profile: str | None, set_: Sequence[str] | None, python: str | None = None) -> Wishes:
@@ -236,4 +293,4 @@ def _whole_numbers(flag: str, text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words)
 
 
-namespace = Collection(stacks, plan, build, up, status, logs, bench, diagnose, down)
+namespace = Collection(stacks, plan, build, up, status, logs, audit, bench, diagnose, down)
