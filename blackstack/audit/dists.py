@@ -10,12 +10,13 @@ from email.parser import HeaderParser
 from typing import TYPE_CHECKING
 
 from blackstack.audit.pins import Requirement, canonical, requirement
+from blackstack.audit.root import SONAME_END
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_BINARY = re.compile(r".+\.so(\.\d+)*|.+\.cubin")
+_BINARY = re.compile(rf".+{SONAME_END}|.+\.cubin")
 _METADATA_LIMIT = 1 << 20
 
 

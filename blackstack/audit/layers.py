@@ -15,13 +15,15 @@ import tarfile
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
+from blackstack.audit.root import SONAME_END
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _CONTENT = re.compile(
-    r"(^|.*/)([^/]+\.so(\.\d+)*"
+    rf"(^|.*/)([^/]+{SONAME_END}"
     r"|[^/]+\.(dist|egg)-info/(METADATA|RECORD|WHEEL|PKG-INFO)"
     r"|torch/(version|__init__)\.py|cpp_lib\.json|blackstack-seal\.json|pyvenv\.cfg"
     r"|etc/ld\.so\.(cache|conf)|etc/ld\.so\.conf\.d/[^/]+\.conf)"

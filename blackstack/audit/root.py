@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+SONAME_END = r"\.so(\.[\w+-]+)*"  # of a pattern: libssl-81259c47.so.1.1.1k is a library like any other
 _LINKS = 40  # what Linux allows before ELOOP
 
 

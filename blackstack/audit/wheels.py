@@ -20,14 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from blackstack.audit.remote import NoRangesError, open_url
-from blackstack.audit.root import Root
+from blackstack.audit.root import SONAME_END, Root
 from blackstack.audit.target import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _WANTED = re.compile(
-    r".*\.so(\.\d+)*|.*\.cubin|[^/]+\.dist-info/(METADATA|RECORD|WHEEL)"
+    rf".*{SONAME_END}"
+    r"|.*\.cubin|[^/]+\.dist-info/(METADATA|RECORD|WHEEL)"
     r"|torch/(version|__init__)\.py|.*cpp_lib\.json|.*blackstack-seal\.json"
 )
 _CHUNK = 1 << 20

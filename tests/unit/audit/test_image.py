@@ -38,6 +38,13 @@ def test_upper_layers_win_and_only_what_is_read_is_kept(tmp_path: Path) -> None:
     assert not (root / "usr/share").exists()
 
 
+@pytest.mark.parametrize("name", ["libz.so", "libz.so.1", "libssl-81259c47.so.1.1.1k", "libx-r0.so.2.0-rc1"])
+def test_a_library_is_kept_however_its_version_is_written(tmp_path: Path, name: str) -> None:
+    root = root_of(tmp_path, {f"{SITE}/x.libs/{name}": b"library"})
+
+    assert (root / SITE / "x.libs" / name).exists()
+
+
 def test_a_whiteout_hides_a_file_and_an_opaque_folder_hides_all_below(tmp_path: Path) -> None:
     first: dict[str, bytes | str] = {"a/x.so": b"1", "a/y.so": b"1", "b/z.so": b"1", "c/d/w.so": b"1"}
     root = root_of(tmp_path, first, {"a/.wh.x.so": b"", "b/.wh..wh..opq": b"", "b/new.so": b"2", ".wh.c": b""})
