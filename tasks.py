@@ -1,11 +1,13 @@
 """`inv`: bring up a real LLM server, prove that it answers, measure it, take it down.
 
-A newcomer types `inv up bench down`. What a task does stands in `blackstack/verbs.py`; heavy imports wait until a
+A newcomer types `inv up bench down`. What a task does stands in `blackstack/verbs/`; heavy imports wait until a
 task runs, so that `inv --list` is quick.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
@@ -38,6 +40,12 @@ def friendly() -> Iterator[None]:
         yield
     except BlackstackError as error:
         raise Exit(str(error), error.exit_code) from None
+    except BrokenPipeError:  # whoever read us has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Exit(code=1) from None
+    except OSError as error:
+        place = f": {error.filename}" if error.filename else ""
+        raise Exit(f"the system refused{place}\n  {error.strerror or error}", 1) from None
 
 
 @task(help={"stack": "show one stack with its knobs and profiles", "json_": "for machines"})
@@ -64,7 +72,9 @@ def plan(
     with friendly():
         from blackstack.verbs import knowing
 
-        knowing.show_plan(stack, _wishes(runtime, profile, set_, python), as_json=json_)
+        code = knowing.show_plan(stack, _wishes(runtime, profile, set_, python), as_json=json_)
+    if code:
+        raise Exit(code=code)
 
 
 @task(help={**HOW, "no_cache": "build every layer anew"}, iterable=["set_"])
@@ -114,12 +124,12 @@ def status(_c: Context, stack: str | None = None, *, json_: bool = False) -> Non
 
 
 @task(help={**STACK, "follow": "go on as lines come, until Ctrl-C", "lines": "how many of the last lines"})
-def logs(_c: Context, stack: str | None = None, *, follow: bool = False, lines: int = 100) -> None:
+def logs(_c: Context, stack: str | None = None, *, follow: bool = False, lines: str = "100") -> None:
     """Print the server's log, also after its end."""
     with friendly():
         from blackstack.verbs import watching
 
-        watching.logs(stack, follow=follow, lines=lines)
+        watching.logs(stack, follow=follow, lines=_whole_numbers("lines", lines)[0])
 
 
 @task(
@@ -156,6 +166,7 @@ def diagnose(
         **STACK,
         "url": "measure this server instead of a stack",
         "model": "the model's name there (default: the only one it serves)",
+        "api_key_env": "the variable that holds the key for --url; without it none is sent",
         "concurrency": "requests in flight; several, as 1,8,32, are measured one after the other",
         "requests": "how many are measured at each concurrency",
         "output_tokens": "tokens that each request asks for",
@@ -179,19 +190,20 @@ def bench(
     stack: str | None = None,
     url: str | None = None,
     model: str | None = None,
+    api_key_env: str | None = None,
     concurrency: str = "1,4",
-    requests: int = 12,
-    output_tokens: int = 64,
+    requests: str = "12",
+    output_tokens: str = "64",
     input_tokens: str | None = None,
     prompts: str = "chat",
     rate: str | None = None,
     arrival: str = "constant",
     duration: str | None = None,
-    workers: int = 1,
+    workers: str = "1",
     endpoint: str = "completions",
-    repeats: int = 1,
-    warmup: int = 2,
-    seed: int = 0,
+    repeats: str = "1",
+    warmup: str = "2",
+    seed: str = "0",
     out: str | None = None,
     *,
     quality: bool = False,
@@ -204,21 +216,22 @@ def bench(
 
         workload = Workload(
             concurrency=_whole_numbers("concurrency", concurrency),
-            requests=requests,
-            output_tokens=output_tokens,
+            requests=_whole_numbers("requests", requests)[0],
+            output_tokens=_whole_numbers("output-tokens", output_tokens)[0],
             input_tokens=_whole_numbers("input-tokens", input_tokens)[0] if input_tokens else None,
             prompts=prompts,
             rate=_number("rate", rate),
             arrival=arrival,
             duration_s=_number("duration", duration),
-            workers=workers,
+            workers=_whole_numbers("workers", workers)[0],
             quality=quality,
             endpoint=cast("Endpoint", endpoint),  # refused by Workload when it is none
-            repeats=repeats,
-            warmup=warmup,
-            seed=seed,
+            repeats=_whole_numbers("repeats", repeats)[0],
+            warmup=_whole_numbers("warmup", warmup, lowest=0)[0],
+            seed=_whole_numbers("seed", seed, lowest=0)[0],
         )
-        measuring.bench(measuring.Order(stack=stack, url=url, model=model, out=out, as_json=json_), workload)
+        order = measuring.Order(stack=stack, url=url, model=model, api_key_env=api_key_env, out=out, as_json=json_)
+        measuring.bench(order, workload)
 
 
 @task(help=STACK)
@@ -284,13 +297,13 @@ def _number(flag: str, text: str | None) -> float | None:
     return number
 
 
-def _whole_numbers(flag: str, text: str) -> tuple[int, ...]:
+def _whole_numbers(flag: str, text: str, *, lowest: int = 1) -> tuple[int, ...]:
     from blackstack.errors import UsageError
 
-    words = text.split(",")
-    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
-        raise UsageError(f"--{flag} takes whole numbers above 0, such as 1,8,32, not {text!r}")
-    return tuple(int(word) for word in words)
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isascii() and word.isdecimal() and int(word) >= lowest for word in words):
+        raise UsageError(f"--{flag} takes whole numbers from {lowest}, such as {max(lowest, 8)}, not {text!r}")
+    return tuple(map(int, words))
 
 
 namespace = Collection(stacks, plan, build, up, status, logs, audit, bench, diagnose, down)

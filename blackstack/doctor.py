@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import socket
 from collections.abc import Callable, Iterator
 
@@ -91,7 +92,45 @@ def check_memory(plan: Plan, host: Host) -> Finding | None:
     )
 
 
-CHECKS: tuple[Callable[[Plan, Host], Finding | None], ...] = (check_port, check_disk, check_memory)
+def check_build_knobs(plan: Plan, _host: Host) -> Finding | None:
+    """A knob of the build does nothing where the image is here already."""
+    knobs = plan.stack.x.build.args if plan.stack.x.build and plan.image and not plan.steps_of("build") else ()
+    idle = [key for key in knobs if plan.settings[key].is_wish]
+    if not idle:
+        return None
+    return Finding(
+        code="build-knob-without-build",
+        severity="warning",
+        title=f"{', '.join(idle)} has no effect: the image {plan.image} is here already",
+        fix=(f"inv build --stack {plan.stack.name} --set {idle[0]}={plan.settings[idle[0]].shown}",),
+        verify="inv plan",
+    )
+
+
+def check_bind_address(plan: Plan, _host: Host) -> Finding | None:
+    """Compose publishes on an IPv4 address, and takes no name for one."""
+    with contextlib.suppress(ValueError):
+        ipaddress.IPv4Address(plan.bind)
+        return None
+    if plan.runtime != "docker":
+        return None
+    return Finding(
+        code="address-not-for-docker",
+        severity="error",
+        title=f"Docker cannot publish on BIND_ADDRESS={plan.bind}",
+        cause="it takes an IPv4 address of this machine",
+        fix=(f"inv up --stack {plan.stack.name} --set BIND_ADDRESS=127.0.0.1",),
+        verify="inv plan",
+    )
+
+
+CHECKS: tuple[Callable[[Plan, Host], Finding | None], ...] = (
+    check_bind_address,
+    check_port,
+    check_disk,
+    check_memory,
+    check_build_knobs,
+)
 
 
 def holder(port: int) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from blackstack.errors import BlackstackError, BlockedError
+from blackstack.interrupt import undisturbed
 
 TAIL_LINES = 40  # of a followed command's output, kept for the error
 GRACE_S = 10.0  # between asking a command to stop and killing it
@@ -68,6 +69,7 @@ def capture(
     message: str = "",
     timeout: float | None = None,
     check: bool = False,
+    own_session: bool = False,
 ) -> Done:
     """Run a short command silently and return what it printed.
 
@@ -78,6 +80,7 @@ def capture(
         message: its standard input; the place for what must not stand on a command line.
         timeout: seconds after which it is killed; its exit code is then 124, as coreutils' ``timeout`` has it.
         check: raise when the exit code is not 0.
+        own_session: a Ctrl-C in the terminal does not reach it.
 
     Raises:
         CommandFailedError: with ``check``, when it failed.
@@ -94,6 +97,7 @@ def capture(
             errors="replace",
             timeout=timeout,
             check=False,
+            start_new_session=own_session,
         )
     except subprocess.TimeoutExpired:
         done = Done(argv=tuple(argv), code=124, out="", err=f"no answer within {timeout:g} s")
@@ -152,19 +156,19 @@ def follow(
                 on_line(line.rstrip())
             code = process.wait()
         except BaseException:
-            stop_group(process)
+            with undisturbed():
+                stop_group(process)
             raise
     return Done(argv=tuple(argv), code=code, out="\n".join(tail))
 
 
 def stop_group(process: subprocess.Popen[str]) -> None:
-    """Ask a process group to end, and after a grace time make it."""
+    """Ask a process group to end, give its leader a grace time, and make whatever is left of it end."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S)
-            return
 
 
 def _cannot_start(argv: Sequence[str], error: OSError) -> BlockedError:

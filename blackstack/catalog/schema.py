@@ -150,13 +150,13 @@ def is_loopback(address: str) -> bool:
 
 
 def _is_whole(value: str, lowest: int | None = None, highest: int | None = None) -> bool:
-    if not re.fullmatch(r"[+-]?\d{1,18}", value):
+    if not re.fullmatch(r"-?[0-9]{1,18}", value):
         return False
     return (lowest is None or int(value) >= lowest) and (highest is None or int(value) <= highest)
 
 
 def _is_number(value: str) -> bool:
-    return re.fullmatch(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", value) is not None
+    return re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", value) is not None
 
 
 def _is_address(value: str) -> bool:

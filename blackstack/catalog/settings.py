@@ -31,6 +31,11 @@ class Setting:
     secret: bool = False
 
     @property
+    def is_wish(self) -> bool:
+        """Whether somebody set it for this run or this machine, rather than for the stack."""
+        return self.origin in {"shell", "--set", LOCAL} or self.origin.startswith("--profile")
+
+    @property
     def shown(self) -> str:
         """The value as it may be printed and recorded."""
         return ("(set)" if self.value else "") if self.secret else self.value
@@ -107,8 +112,11 @@ def _read(stack: Stack, name: str, *, strict: bool) -> dict[str, str]:
     path = stack.root / name
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8") as stream:
-        bindings = list(parse_stream(stream))
+    try:
+        with path.open(encoding="utf-8") as stream:
+            bindings = list(parse_stream(stream))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} cannot be used: it is not UTF-8 text", why=str(error)) from error
     faults = [
         f"{name}:{_line(binding)}: cannot be read: {binding.original.string.strip()[:60]!r}"
         for binding in bindings

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from blackstack.catalog import Setting, Settings, Stack, settle
+from blackstack.catalog import Settings, Stack, settle
 from blackstack.catalog.schema import Process, is_loopback
 from blackstack.errors import BlockedError, UsageError, unknown_name
 from blackstack.host import Host
@@ -87,9 +87,7 @@ class Plan:
             "profile": self.profile,
             "image": self.image,
             "settings": {key: setting.shown for key, setting in sorted(self.settings.items())},
-            "overrides": {
-                key: setting.shown for key, setting in sorted(self.settings.items()) if _is_override(setting)
-            },
+            "overrides": {key: setting.shown for key, setting in sorted(self.settings.items()) if setting.is_wish},
         }
 
 
@@ -165,7 +163,3 @@ def _process_of(stack: Stack) -> Process:
     if stack.x.process is None:
         raise UsageError(f"{stack.name} cannot run without Docker", why="its compose file has no `process:` in x-stack")
     return stack.x.process
-
-
-def _is_override(setting: Setting) -> bool:
-    return setting.origin in {"shell", "--set", "env/local.env"} or setting.origin.startswith("--profile")

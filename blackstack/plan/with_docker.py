@@ -34,8 +34,10 @@ def steps(stack: Stack, host: Host, settings: Settings, shell_env: Mapping[str, 
     name = image if ":" in image.rpartition("/")[2] or "@" in image else f"{image}:latest"
     first: tuple[Step, ...] = ()
     if host.engine is None or name not in host.engine.images:
+        # Only our own name is built under: another one is somebody's, and is asked for.
+        ours = stack.x.build is not None and image == template.fill(str(stack.service["image"]), stack.defaults)
         missing = Step(kind="pull", argv=("docker", "pull", image))
-        first = (build_step(stack, host, settings, shell_env) if stack.x.build else missing,)
+        first = (build_step(stack, host, settings, shell_env) if ours else missing,)
     # Every knob goes along, so that a value of the shell that a profile overrules does not slip in; what a person
     # would have to type are the ones that differ from the file's own defaults.
     env = {key: setting.value for key, setting in settings.items() if key in stack.defaults}

@@ -75,8 +75,8 @@ class Runtime(Protocol):
     def tail(self, stack: Stack, count: int) -> list[str]:
         """Return the last lines of the server's log, also after its end."""
 
-    def follow(self, stack: Stack) -> Iterator[str]:
-        """Yield the lines of the server's log as they come, until it ends."""
+    def follow(self, stack: Stack, count: int) -> Iterator[str]:
+        """Yield the last lines of the server's log, and then lines as they come, until it ends."""
 
     def ask(self, stack: Stack, code: str) -> str:
         """Run a line of Python with the server's own interpreter and return what it prints."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import requests
 
 from blackstack import host, shell
 from blackstack.catalog import Stack
@@ -69,11 +72,13 @@ class DockerRuntime:
         if container is not None:
             log = state.folder(self.root, stack.name) / state.LOG
             log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_bytes(_log(container, _KEPT_LINES))
+            with _asking():
+                log.write_bytes(_log(container, _KEPT_LINES))
         argv = compose_argv(stack, "down", "--timeout", _STOP_S, "--remove-orphans")
         progress.stage("stop")
         progress.command(shell.typed(argv))
-        done = shell.follow(argv, on_line=progress.line, cwd=self.root)
+        # Its labels decide what is removed: a value of the shell that compose cannot read must not stand in the way.
+        done = shell.follow(argv, on_line=progress.line, cwd=self.root, env=stack.defaults)
         if done.code:
             raise shell.CommandFailedError(done, what=f"{stack.name} could not be taken down")
 
@@ -81,21 +86,23 @@ class DockerRuntime:
         """Return the last lines of the container's log, or of the one that was kept when it was removed."""
         container = self._container(stack)
         if container is not None:
-            text = _log(container, count).decode(errors="replace")
+            with _asking():
+                text = _log(container, count).decode(errors="replace")
         else:
             log = state.folder(self.root, stack.name) / state.LOG
             text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
         return text.splitlines()[-count:]
 
-    def follow(self, stack: Stack) -> Iterator[str]:
-        """Yield lines as they are written, until the container ends."""
+    def follow(self, stack: Stack, count: int) -> Iterator[str]:
+        """Yield the last lines, and then lines as they are written, until the container ends."""
         container = self._container(stack)
         if container is None:
             return
         rest = b""
-        for chunk in container.logs(stream=True, follow=True, tail=200):
-            *lines, rest = (rest + chunk).split(b"\n")
-            yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
+        with _asking():
+            for chunk in container.logs(stream=True, follow=True, tail=count):
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
         if rest:
             yield rest.decode(errors="replace")
 
@@ -104,7 +111,8 @@ class DockerRuntime:
         container = self._container(stack)
         if container is None:
             raise BlackstackError(f"{stack.name} has no container to ask")
-        done = container.exec_run(["python3", "-c", code])
+        with _asking():
+            done = container.exec_run(["python3", "-c", code])
         text = _joined(done.output).decode(errors="replace")
         if done.exit_code:
             raise BlackstackError(f"the container of {stack.name} did not answer", why=text)
@@ -112,8 +120,20 @@ class DockerRuntime:
 
     def _container(self, stack: Stack) -> Container | None:
         labels = [f"{_PROJECT}={stack.project}", f"{_SERVICE}={stack.x.service}"]
-        found = host.client().containers.list(all=True, filters={"label": labels})
+        with _asking():
+            found = host.client().containers.list(all=True, filters={"label": labels}, ignore_removed=True)
         return found[0] if found else None
+
+
+@contextlib.contextmanager
+def _asking() -> Iterator[None]:
+    """Turn what the SDK says of an engine that went away into our sentence for it."""
+    from docker.errors import DockerException  # noqa: PLC0415 - host.client() has paid for it
+
+    try:
+        yield
+    except (DockerException, requests.RequestException) as error:
+        raise host.no_engine(str(error)[:300]) from error
 
 
 def _log(container: Container, lines: int) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 from blackstack import shell
 from blackstack.catalog import Stack
 from blackstack.errors import BlackstackError, BlockedError
-from blackstack.interrupt import deferred
+from blackstack.interrupt import deferred, undisturbed
 from blackstack.plan import COMPLETE, Plan, Step
 from blackstack.progress import Progress
 from blackstack.runtime import proc, state
@@ -43,6 +43,8 @@ class ProcessRuntime:
         folder = plan.environment
         lock = folder.with_name(f"{plan.stack.name}.lock")
         with state.locked(lock, doing=f"make the environment of {plan.stack.name}") as handle:
+            if (folder / COMPLETE).is_file():
+                return  # somebody else made it while we planned
             shutil.rmtree(folder, ignore_errors=True)  # an older try that was killed
             (self.root / ".blackstack" / "cache").mkdir(parents=True, exist_ok=True)
             try:
@@ -50,10 +52,12 @@ class ProcessRuntime:
                     self._make(step, plan, progress, handle)
                 (folder / COMPLETE).touch()
             except BaseException:
-                shutil.rmtree(folder, ignore_errors=True)
+                with undisturbed():
+                    shutil.rmtree(folder, ignore_errors=True)
                 raise
+            in_use = proc.read(state.folder(self.root, plan.stack.name) / state.SERVER).get("python", "")
             for other in folder.parent.glob(f"{plan.stack.name}-????????????"):
-                if other != folder:
+                if other != folder and not str(in_use).startswith(f"{other}/"):
                     shutil.rmtree(other, ignore_errors=True)
 
     def start(self, plan: Plan, progress: Progress) -> Running:
@@ -80,7 +84,7 @@ class ProcessRuntime:
         }
         supervisor = [sys.executable, "-m", "blackstack.runtime.supervisor"]
         with deferred():  # a Ctrl-C in here would lose sight of a server that is just being started
-            done = shell.capture(supervisor, cwd=self.root, message=json.dumps(order), check=True)
+            done = shell.capture(supervisor, cwd=self.root, message=json.dumps(order), check=True, own_session=True)
         answer = json.loads(done.out)
         if "error" in answer:
             raise BlackstackError("the server could not be started", why=answer["error"])
@@ -126,12 +130,16 @@ class ProcessRuntime:
             lines = [*path.read_text(encoding="utf-8", errors="replace").splitlines(), *lines]
         return lines[-count:]
 
-    def follow(self, stack: Stack) -> Iterator[str]:
+    def follow(self, stack: Stack, count: int) -> Iterator[str]:
         """Yield lines as they are written; a rotation is followed, and the end of the server ends it."""
         path = state.folder(self.root, stack.name) / state.LOG
+        yield from self.tail(stack, count)
+        seen = path.stat().st_size if path.is_file() else 0
         while path.is_file():
             inode = path.stat().st_ino
             with path.open(encoding="utf-8", errors="replace") as file:
+                file.seek(seen)
+                seen = 0
                 while True:
                     if line := file.readline():
                         yield line.rstrip("\n")

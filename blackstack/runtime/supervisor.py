@@ -57,14 +57,15 @@ class RotatingLog:
             self.size += len(data)
 
     def _turn(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # what cannot be turned now is written on, and tried again later
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             for number in range(self.count, 0, -1):
                 newer = self.path.with_name(f"{self.path.name}.{number - 1}") if number > 1 else self.path
                 if newer.exists():
                     newer.replace(self.path.with_name(f"{self.path.name}.{number}"))
+            newest = self.path.open("wb", buffering=0)
             self.file.close()
-            self.file = self.path.open("wb", buffering=0)
-            self.size = 0
+            self.file, self.size = newest, 0
 
 
 def main() -> int:
@@ -112,7 +113,10 @@ def _supervise(order: dict[str, Any], writer: int) -> None:
         **order["note"],
     }
     proc.write(folder / "server.json", note)
-    os.write(writer, json.dumps(note).encode())
+    try:
+        os.write(writer, json.dumps(note).encode())
+    except OSError:  # nobody waits for the answer: whoever ordered the server was stopped, and so is the server
+        ending.set()
     os.close(writer)
 
     pump = threading.Thread(target=_pump, args=(server, log), daemon=True)

@@ -69,11 +69,18 @@ def find(stack: Stack, *, include_dead: bool = False) -> Found | None:
             running = runtime.observe(stack)
         except BlockedError:  # no engine: then nothing runs in it, as far as we know
             running = _unreachable(stack, note) if note.get("runtime") == name else None
-        found = Found(stack=stack, runtime=runtime, running=running, note=note) if running else None
+        about = _note_about(running, note) if running else {}
+        found = Found(stack=stack, runtime=runtime, running=running, note=about) if running else None
         if found and found.alive:
             return found
         dead = dead or found
     return dead if include_dead else None
+
+
+def _note_about(running: Running, note: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the note if it is this server's: one that somebody started by hand has none."""
+    of_another = note.get("identity") not in {None, running.identity} or note.get("phase") == "failed"
+    return {} if of_another and running.state != "unreachable" else note
 
 
 def _unreachable(stack: Stack, note: Mapping[str, Any]) -> Running | None:
@@ -85,10 +92,29 @@ def _unreachable(stack: Stack, note: Mapping[str, Any]) -> Running | None:
 
 
 def all_up(*, include_dead: bool = False) -> list[Found]:
-    """Look for the servers of all stacks, or of the one that STACK names."""
-    named = os.environ.get("STACK")
-    chosen = (catalog.load(ROOT, named),) if named else catalog.load_all(ROOT)
-    return [found for found in (find(stack, include_dead=include_dead) for stack in chosen) if found]
+    """Look for the servers of all stacks; a file that cannot be read is said, and stands in nobody's way."""
+    stacks = []
+    for name in catalog.names(ROOT):
+        try:
+            stacks.append(catalog.load(ROOT, name))
+        except UsageError as error:
+            console.tell(f"warning: {name} is left out: {error}")
+    return [found for found in (find(stack, include_dead=include_dead) for stack in stacks) if found]
+
+
+def chosen(name: str | None, doing: str, *, include_dead: bool = False) -> Stack:
+    """Return the stack that is meant: named on the command line or in STACK, or the one that is up."""
+    named = name or os.environ.get("STACK")
+    if named:
+        return catalog.load(ROOT, named)
+    return only([found.stack for found in all_up(include_dead=include_dead)], doing)
+
+
+def last_one() -> Stack | None:
+    """Return the stack that was up last, where there is a trace of one."""
+    logs = sorted((ROOT / ".blackstack/run").glob(f"*/{state.LOG}"), key=lambda log: log.stat().st_mtime)
+    names = [log.parent.name for log in logs if log.parent.name in catalog.names(ROOT)]
+    return catalog.load(ROOT, names[-1]) if names else None
 
 
 def only(stacks_up: list[Stack], doing: str) -> Stack:

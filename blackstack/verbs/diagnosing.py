@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from blackstack import catalog
 from blackstack.diagnose import ExitFacts
 from blackstack.diagnose import diagnose as diagnose_log
 from blackstack.diagnose.__main__ import main as diagnose_main
@@ -16,7 +16,7 @@ from blackstack.errors import BlackstackError, UsageError
 from blackstack.ready import ServerExitedError
 from blackstack.runtime import proc, state
 from blackstack.runtime.base import Running
-from blackstack.verbs.choose import ROOT, all_up, find, last_runtime, only
+from blackstack.verbs.choose import ROOT, all_up, chosen, find, last_one, last_runtime
 
 WHOLE_LOG = 100_000  # lines; more would be a server that has run for days
 EVIDENCE_LINES = 2
@@ -51,8 +51,9 @@ def diagnose(question: Question) -> int:
     words += ["--bundle", question.bundle] if question.bundle else []
     if question.log:
         return diagnose_main([*words, question.log])
-    stacks = [found.stack for found in all_up(include_dead=True)]
-    stack = catalog.load(ROOT, question.stack) if question.stack else only(stacks, "diagnose")
+    named = question.stack or os.environ.get("STACK")
+    was_up = None if named or all_up(include_dead=True) else last_one()
+    stack = was_up or chosen(named, "diagnose", include_dead=True)
     found = find(stack, include_dead=True)
     lines = (found.runtime if found else last_runtime(stack)).tail(stack, WHOLE_LOG)
     if not lines:

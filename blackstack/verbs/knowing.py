@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from blackstack import catalog, console, doctor
 from blackstack.catalog import Stack
+from blackstack.finding import Finding
 from blackstack.plan import Wishes
-from blackstack.verbs.choose import ROOT, named, planned, short
+from blackstack.verbs.choose import ROOT, find, named, planned, short
 
 
 def stacks(*, stack: str | None = None, as_json: bool = False) -> None:
@@ -23,15 +25,17 @@ def stacks(*, stack: str | None = None, as_json: bool = False) -> None:
         console.table(("STACK", "ENGINE", "MODEL", "NEEDS", "STATUS", "WHAT"), rows)
 
 
-def show_plan(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> None:
-    """Say what `up` would do; do nothing."""
+def show_plan(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> int:
+    """Say what `up` would do; do nothing. Returns the exit code: 1 when something will keep it from working."""
     made, machine = planned(named(stack), wishes)
-    found = tuple(doctor.findings(made, machine))
+    up_already = find(made.stack)
+    findings = doctor.findings(made, machine)
+    found = tuple(one for one in findings if not (up_already and one.code == "port-taken"))  # it is ours
     if as_json:
         steps = [{"kind": step.kind, "command": step.typed} for step in made.steps]
         data = {**made.asked_for(), "url": made.url, "runtime_why": made.runtime_why, "steps": steps}
         console.raw(json.dumps({**data, "findings": [finding.as_dict() for finding in found]}, indent=2))
-        return
+        return _code(found)
     console.pairs(
         {
             "stack": f"{made.stack.name}: {made.stack.x.title}",
@@ -50,8 +54,16 @@ def show_plan(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> No
     console.table(("  KNOB", "VALUE", "FROM", "WHAT"), [("  " + row[0], *row[1:]) for row in rows])
     for finding in found:
         console.say(f"\n{finding.severity}: {finding.title}")
+        for line in (*finding.evidence, finding.cause):
+            console.say(f"  {line}") if line else None
         for line in finding.fix:
             console.say(f"  next: {line}")
+    return _code(found)
+
+
+def _code(found: Sequence[Finding]) -> int:
+    """Return the exit code: 1 when something will keep it from working."""
+    return int(any(finding.severity == "error" for finding in found))
 
 
 def _described(stack: Stack) -> dict[str, Any]:

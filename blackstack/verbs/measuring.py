@@ -18,7 +18,7 @@ from blackstack.engines import ENGINES
 from blackstack.errors import BlackstackError, BlockedError, UsageError
 from blackstack.interrupt import interruptible
 from blackstack.ready import PROBE_S
-from blackstack.verbs.choose import ROOT, Found, all_up, find, only
+from blackstack.verbs.choose import ROOT, Found, chosen, find
 
 ANSWER_S = 10.0  # for a question about versions; the server may be busy
 
@@ -30,6 +30,7 @@ class Order:
     Attributes:
         stack: a name, or None for the one that is up.
         url: a server that need not be a stack of ours; then ``model`` is its model's name.
+        api_key_env: the variable that holds the key for ``url``; no key is sent without it.
         out: the file to write; None: a new one in ``results/``.
         as_json: print the record, and nothing else, on standard output.
     """
@@ -37,6 +38,7 @@ class Order:
     stack: str | None = None
     url: str | None = None
     model: str | None = None
+    api_key_env: str | None = None
     out: str | None = None
     as_json: bool = False
 
@@ -76,7 +78,7 @@ def bench(order: Order, workload: Workload) -> None:
 
 
 def _server(name: str | None) -> Found:
-    stack = catalog.load(ROOT, name) if name else only([found.stack for found in all_up()], "measure")
+    stack = chosen(name, "measure")
     found = find(stack)
     if found is None:
         raise UsageError(f"{stack.name} is not up", fix=f"inv up --stack {stack.name}")
@@ -85,12 +87,21 @@ def _server(name: str | None) -> Found:
 
 def _target(order: Order, found: Found | None) -> Target:
     if found is None:
-        key = os.environ.get("API_KEY") or os.environ.get("OPENAI_API_KEY")
+        key = _key_of(order)
         return Target(url=(order.url or "").rstrip("/").removesuffix("/v1"), model=order.model, api_key=key)
     profile = found.note.get("asked_for", {}).get("profile")
     settings = catalog.settle(found.stack, profile=profile, overrides=(), from_shell=os.environ)
     key = settings["API_KEY"].value if "API_KEY" in settings else None
     return Target(url=found.running.url, model=order.model or found.stack.x.model, api_key=key or None)
+
+
+def _key_of(order: Order) -> str | None:
+    """Return the key for somebody else's server: only the one that was pointed at, never one of ours."""
+    if order.api_key_env is None:
+        return None
+    if key := os.environ.get(order.api_key_env):
+        return key
+    raise UsageError(f"the variable {order.api_key_env} is not set", fix=f"export {order.api_key_env}=…")
 
 
 def _asked_for(found: Found | None, target: Target) -> Mapping[str, Any]:
@@ -160,8 +171,8 @@ def _show(target: Target, measured: Measurement, result: results.Result, path: P
             (
                 str(run["concurrency"]),
                 str(run["requests"]),
-                *(f"{value:.1f} ms" if value is not None else "-" for value in (ttft["p50"], ttft["p99"])),
-                *(f"{value:.1f} ms" if value is not None else "-" for value in (gap["p50"], gap["p99"])),
+                *(f"{value:.1f} ms" if value is not None else "-" for value in (ttft.get("p50"), ttft.get("p99"))),
+                *(f"{value:.1f} ms" if value is not None else "-" for value in (gap.get("p50"), gap.get("p99"))),
                 f"{run['output_tokens_per_s']:.1f}",
                 str(sum(run["failures"].values())),
             )

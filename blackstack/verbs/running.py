@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shlex
@@ -13,7 +12,7 @@ from typing import Any
 from blackstack import catalog, console, doctor, plan, ready
 from blackstack.engines import ENGINES
 from blackstack.errors import BlackstackError, BlockedError
-from blackstack.interrupt import Interruption, interruptible, undisturbed
+from blackstack.interrupt import Interruption, deferred, interruptible, undisturbed
 from blackstack.plan import Plan, Wishes
 from blackstack.progress import Progress, StageClock
 from blackstack.runtime import proc, state
@@ -59,11 +58,12 @@ def up(stack: str | None, wishes: Wishes, *, timeout: float | None = None) -> No
 
 def down(stack: str | None) -> None:
     """Stop a stack and remove its container or process; images and environments stay."""
-    chosen = [found.stack for found in all_up(include_dead=True)] if stack is None else [catalog.load(ROOT, stack)]
-    if not chosen:
+    named_one = stack or os.environ.get("STACK")
+    up_now = [] if named_one else [found.stack for found in all_up(include_dead=True)]
+    if not named_one and not up_now:
         console.say("nothing is up")
         return
-    one = only(chosen, "take down")
+    one = catalog.load(ROOT, named_one) if named_one else only(up_now, "take down")
     with (
         console.progress() as progress,
         state.locked(state.folder(ROOT, one.name) / "up.lock", doing=f"bring {one.name} up or down"),
@@ -87,7 +87,8 @@ def _join(found: Found, made: Plan, progress: Progress, timeout: float | None) -
         )
     progress.note(f"{made.stack.name} is already up ({found.running.identity})")
     answer = ready.until_ready(_wait_for(found.runtime, made, found.running.url, timeout), progress)
-    _note(made, "ready", answer)
+    if found.note.get("phase") == "starting":  # its `inv up` was killed; this one has seen it to its end
+        _note(made, "ready", identity=found.running.identity)
     return answer
 
 
@@ -102,27 +103,44 @@ def _start(made: Plan, progress: Progress, timeout: float | None, interruption: 
         interruption.leaves = f"{name} is not up: the server was stopped and removed"
         _note(made, "starting")
         running = runtime.start(made, progress)
+        _note(made, "starting", identity=running.identity)
         answer = ready.until_ready(_wait_for(runtime, made, running.url, timeout), progress)
     except BaseException as error:
         with undisturbed():
             progress.finish(failed=True)
-            _clean_up(made, runtime, progress, error)
+            removed = _clean_up(made, runtime, progress, error)
             progress.finish()
-        if isinstance(error, BlackstackError):
-            name_the_cause(error, runtime.tail(made.stack, WHOLE_LOG))
-            error.fix = (*error.fix, f"inv logs --stack {name}   # its whole log; nothing is left running")
+            left = "nothing is left running" if removed else f"it may still run: inv down --stack {name}"
+            interruption.leaves = f"{name} is not up: the server was stopped and removed" if removed else left
+            if isinstance(error, BlackstackError):
+                name_the_cause(error, _log_of(runtime, made))
+                error.fix = (*error.fix, f"inv logs --stack {name}   # its whole log; {left}")
         raise
-    _note(made, "ready", answer)
+    with deferred():
+        _note(made, "ready", answer, identity=running.identity)
+        interruption.leaves = f"{name} is up"
     return answer
 
 
-def _clean_up(made: Plan, runtime: Runtime, progress: Progress, error: BaseException) -> None:
-    with contextlib.suppress(BlackstackError):  # the error that brought us here is the one to tell
+def _log_of(runtime: Runtime, made: Plan) -> list[str]:
+    try:
+        return runtime.tail(made.stack, WHOLE_LOG)
+    except BlackstackError:  # the engine went away with it
+        return []
+
+
+def _clean_up(made: Plan, runtime: Runtime, progress: Progress, error: BaseException) -> bool:
+    """Remove what was started, and return whether that could be done."""
+    removed = True
+    try:
         runtime.stop(made.stack, progress)
-    _note(made, "failed")
+    except BlackstackError:  # the error that brought us here is the one to tell
+        removed = False
+    _note(made, "failed" if removed else "starting")
     if isinstance(error, ready.ServerExitedError):  # its remains are gone now; `inv diagnose` wants to know
         path = state.folder(ROOT, made.stack.name) / state.UP
         proc.write(path, {**proc.read(path), "exit_facts": asdict(facts_of(error.running, error.stage))})
+    return removed
 
 
 def _wait_for(runtime: Runtime, made: Plan, url: str, timeout: float | None) -> ready.Wait:
@@ -138,26 +156,31 @@ def _wait_for(runtime: Runtime, made: Plan, url: str, timeout: float | None) -> 
     )
 
 
-def _note(made: Plan, phase: str, answer: ready.Ready | None = None) -> None:
-    """Write down what was asked for and how far it came, for the next `inv`."""
+def _note(made: Plan, phase: str, answer: ready.Ready | None = None, *, identity: str | None = None) -> None:
+    """Write down what was asked for, of which server, and how far it came, for the next `inv`."""
     path = state.folder(ROOT, made.stack.name) / state.UP
-    before = proc.read(path) if phase != "starting" else {}
+    before = proc.read(path) if phase == "ready" else {}
     mine = {"pid": os.getpid(), "born": proc.birth(os.getpid()), "started_at": proc.now()}
-    stages = {"stage_seconds": dict(answer.seconds)} if answer else {}
-    proc.write(
-        path,
-        {"runtime": made.runtime, **mine, **before, "phase": phase, "asked_for": made.asked_for(), **stages},
-    )
+    told: dict[str, Any] = {"stage_seconds": dict(answer.seconds)} if answer else {}
+    told |= {"identity": identity} if identity else {}
+    asked = {"asked_for": made.asked_for()}
+    proc.write(path, {"runtime": made.runtime, **mine, **asked, **before, "phase": phase, **told})
 
 
 def _say_how_to_use(made: Plan, already: Running | None, answer: ready.Ready) -> None:
     url = already.url if already else made.url
-    key = ' -H "Authorization: Bearer $API_KEY"' if made.api_key else ""
+    key = f' -H "Authorization: Bearer {_where_the_key_is(made)}"' if made.api_key else ""
     body = json.dumps({"model": made.stack.x.model, "prompt": "Once upon a time", "max_tokens": 32})
     console.say(f"{made.stack.name} is up: {url}  model {made.stack.x.model}  ({made.runtime})")
     console.say(f"  it answered: {ready.PROMPT}{answer.answer.rstrip()[:60]}…".replace("\n", " "))
     console.say(f"  curl {url}/v1/completions -H 'Content-Type: application/json'{key} -d {shlex.quote(body)}")
     console.say("  next: inv bench   inv logs --follow   inv down")
+
+
+def _where_the_key_is(made: Plan) -> str:
+    """Return what gives the key to a shell, without showing it."""
+    origin = made.settings["API_KEY"].origin
+    return "$API_KEY" if origin == "shell" else f"$(sed -n s/^API_KEY=//p {origin})"
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -11,14 +11,15 @@ import requests
 
 from blackstack import catalog, console, ready
 from blackstack.engines import ENGINES
-from blackstack.verbs.choose import DEFAULT_STACK, ROOT, Found, all_up, find, last_runtime, only
+from blackstack.errors import UsageError
+from blackstack.verbs.choose import DEFAULT_STACK, ROOT, Found, all_up, chosen, find, last_one, last_runtime
 
 
 def status(*, stack: str | None = None, as_json: bool = False) -> None:
     """Say which stacks are up, and whether they answer."""
     stack = stack or os.environ.get("STACK")
-    everything = (catalog.load(ROOT, stack),) if stack else catalog.load_all(ROOT)
-    found = [one for one in (find(each, include_dead=True) for each in everything) if one]
+    here = find(catalog.load(ROOT, stack), include_dead=True) if stack else None
+    found = ([here] if here else []) if stack else all_up(include_dead=True)
     rows = [_state_of(one) for one in found]
     if as_json:
         console.raw(json.dumps(rows, indent=2))
@@ -35,11 +36,15 @@ def status(*, stack: str | None = None, as_json: bool = False) -> None:
 
 def logs(stack: str | None, *, follow: bool = False, lines: int = 100) -> None:
     """Print the server's log, also after its end."""
-    one = catalog.load(ROOT, stack) if stack else only([found.stack for found in all_up(include_dead=True)], "show")
+    if lines < 1:
+        raise UsageError(f"--lines takes a whole number above 0, not {lines}")
+    named = stack or os.environ.get("STACK")
+    was_up = None if named or all_up(include_dead=True) else last_one()
+    one = was_up or chosen(named, "show", include_dead=True)
     found = find(one, include_dead=True)
     if found and follow:
         with contextlib.suppress(KeyboardInterrupt):  # the way out of following a log
-            for line in found.runtime.follow(one):
+            for line in found.runtime.follow(one, lines):
                 console.raw(line)
         return
     runtime = found.runtime if found else last_runtime(one)

@@ -79,9 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _start(args: argparse.Namespace, path: Path) -> object:
-    # llama.cpp's threads wait for each other thousands of times a second. By default they spin, which on a machine
-    # that does something else too made 16 tokens take 15 s instead of 0.3 s. Read when the library is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # llama.cpp's threads wait for each other thousands of times a second. By default they spin, which on two cores
+    # that do something else too (load 6) gave 8 tokens/s; spinning briefly gave 20 there, and 5 to 15 % less than
+    # the default on idle cores. Read when the library is loaded.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         # Here and not above: --help and a missing file need no engine.
         import xllamacpp  # noqa: PLC0415

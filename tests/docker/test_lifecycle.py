@@ -112,6 +112,28 @@ def test_a_container_killed_from_outside_is_seen(shell: Shell, engine: docker.Do
     assert again.code == 0, again.all
 
 
+def test_a_server_started_by_hand_is_measured_without_a_claim_of_what_was_asked(shell: Shell) -> None:
+    by_hand = ["docker", "compose", "--file", str(shell.root / "compose/llamacpp-cpu.yaml"), "up", "--detach", "--wait"]
+    subprocess.run(by_hand, env={**os.environ, **shell.env, "CTX_SIZE": "1024"}, capture_output=True, check=True)
+
+    assert shell.inv("up", *STACK).code == 0
+    said = shell.inv("bench", "--requests", "2", "--concurrency", "1", "--output-tokens", "4", "--json")
+
+    assert said.code == 0, said.all
+    assert "not known" in json.loads(said.out)["asked_for"]["settings"]
+
+
+def test_a_value_that_compose_cannot_read_does_not_stand_in_the_way_of_down(
+    shell: Shell, engine: docker.DockerClient
+) -> None:
+    assert shell.inv("up", *STACK).code == 0
+
+    said = shell.inv("down", *STACK, env={"PORT": "abc"})
+
+    assert said.code == 0, said.all
+    assert not containers(engine, shell)
+
+
 def test_a_port_that_a_container_holds_is_said(shell: Shell) -> None:
     assert shell.inv("up", *STACK).code == 0
 

@@ -111,7 +111,7 @@ def copy_checkout(root: Path) -> None:
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     files = subprocess.run(listed, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     for name in files.splitlines():
-        if (REPOSITORY / name).is_file():
+        if (REPOSITORY / name).is_file() and not name.startswith("results/"):  # records of other runs
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, root / name)
 

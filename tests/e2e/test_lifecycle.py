@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -144,6 +146,101 @@ def test_a_killed_inv_leaves_a_state_that_the_next_one_understands(shell: Shell)
 
     assert shell.inv("down").code == 0
     assert shell.processes() == []
+
+
+def test_ctrl_c_at_the_very_start_of_the_server_leaves_nothing_behind(shell: Shell) -> None:
+    for pause in (0.0, 0.02, 0.05, 0.1):
+        up = shell.begin("up", *TOY)
+        read_until(up, "serve.py")  # the command is printed; the supervisor is being started
+        time.sleep(pause)
+
+        code, said = interrupt(up)
+
+        assert code in {0, 130}, said
+        if code:
+            deadline = time.monotonic() + 10
+            while shell.processes() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert shell.processes() == []
+        shell.inv("down", "--stack", "toy")
+
+
+def test_a_key_in_the_local_file_works_in_the_curl_that_is_printed(shell: Shell) -> None:
+    (shell.root / "env/local.env").write_text("API_KEY=hush-hush\n")
+
+    said = shell.inv("up", *TOY)
+
+    assert said.code == 0, said.all
+    assert "hush-hush" not in said.all
+    command = next(line for line in said.out.splitlines() if "curl" in line)
+    answer = subprocess.run(
+        ["sh", "-c", f"{command} --silent"], cwd=shell.root, capture_output=True, text=True, check=True
+    )
+    assert "Tokyo" in answer.stdout
+    kept = [path for path in (shell.root / ".blackstack").rglob("*") if path.is_file()]
+    assert not [path for path in kept if b"hush-hush" in path.read_bytes()]
+
+
+def test_a_broken_file_of_another_stack_stands_in_nobodys_way(shell: Shell) -> None:
+    shell.inv("up", *TOY)
+    (shell.root / "compose/broken.yaml").write_text("name: [")
+
+    status = shell.inv("status", "--json")
+    down = shell.inv("down")
+
+    assert json.loads(status.out)[0]["stack"] == "toy"
+    assert "broken is left out" in status.err
+    assert (down.code, down.out) == (0, "toy is down\n")
+
+
+def test_a_new_environment_leaves_the_one_that_is_in_use(shell: Shell) -> None:
+    assert shell.inv("up", "--stack", "toy", "--runtime", "process").code == 0
+    (shell.root / "dockerfiles/toy/requirements.txt").write_text("# something else\n")
+
+    assert shell.inv("build", "--stack", "toy", "--runtime", "process").code == 0
+
+    assert len(list((shell.root / ".blackstack/venvs").glob("toy-*"))) == 2
+    assert shell.status("toy")
+
+
+def test_a_plan_that_cannot_work_has_exit_code_1_and_one_that_is_up_has_none(shell: Shell) -> None:
+    shell.inv("up", *TOY)
+    row = shell.status("toy")
+    assert row
+    compose = shell.root / "compose"
+    (compose / "other.yaml").write_text((compose / "toy.yaml").read_text().replace("name: toy", "name: other"))
+    port = row["url"].rpartition(":")[2]
+
+    assert shell.inv("plan", *TOY).code == 0
+    other = shell.inv("plan", "--stack", "other", *TOY[2:], "--set", f"PORT={port}")
+    assert other.code == 1
+    assert "is taken by" in other.out
+
+
+def test_the_log_of_the_last_one_is_shown_when_none_is_up(shell: Shell) -> None:
+    shell.inv("up", *TOY)
+    shell.inv("down")
+
+    assert "loading the toy" in shell.inv("logs").out
+    assert "loading the toy" in shell.inv("logs", env={"STACK": "toy"}).out
+    assert shell.inv("logs", "--lines", "0").code == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("bench", "--requests", "many"),
+        ("logs", "--lines", "x"),
+        ("bench", "--concurrency", "0"),
+        ("up", "--timeout", "x"),
+    ],
+)
+def test_a_flag_that_is_no_number_is_said_in_a_sentence(shell: Shell, words: tuple[str, ...]) -> None:
+    said = shell.inv(*words)
+
+    assert said.code == 2
+    assert f"{words[1]} takes" in said.err
+    assert "Traceback" not in said.err
 
 
 def test_two_at_once_are_one_server_and_one_refusal(shell: Shell) -> None:

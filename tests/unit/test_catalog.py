@@ -124,6 +124,8 @@ def test_every_knob_but_a_secret_has_a_value_to_start_from(name: str) -> None:
     [
         ("port", "8080", "65536"),
         ("port", "1", "0"),
+        ("port", "80", "+80"),
+        ("port", "9541", "９５４１"),  # noqa: RUF001 - digits that only look like ours
         ("count", "1", "0"),
         ("integer", "-3", "3.5"),
         ("number", "1e-3", "fast"),

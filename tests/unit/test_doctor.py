@@ -10,7 +10,7 @@ import pytest
 
 from blackstack import catalog, doctor, plan
 from blackstack.errors import BlockedError
-from blackstack.host import Host
+from blackstack.host import Engine, Host
 from blackstack.plan import Wishes
 
 
@@ -44,6 +44,25 @@ def test_an_address_of_another_machine_cannot_be_listened_on(
 
     assert finding
     assert finding.code == "address-unusable"
+
+
+@pytest.mark.parametrize("address", ["localhost", "::1"])
+def test_what_docker_cannot_publish_on_is_said(repository: Path, host: Host, engine: Engine, address: str) -> None:
+    with_engine = replace(host, engine=replace(engine, images=frozenset({"toy:1"})))
+    wishes = Wishes(runtime="docker", overrides=(f"BIND_ADDRESS={address}",))
+    made = plan.make(catalog.load(repository, "toy"), with_engine, wishes, shell_env={})
+
+    with pytest.raises(BlockedError, match="Docker cannot publish on"):
+        doctor.refuse_if_blocked(made, with_engine)
+
+
+def test_a_knob_of_the_build_without_a_build_is_a_warning(repository: Path, host: Host, engine: Engine) -> None:
+    with_engine = replace(host, engine=replace(engine, images=frozenset({"toy:1"})))
+    port = doctor.next_free("127.0.0.1", 20000)
+    wishes = Wishes(runtime="docker", overrides=("BASE_IMAGE=other:1", f"PORT={port}"))
+    made = plan.make(catalog.load(repository, "toy"), with_engine, wishes, shell_env={})
+
+    assert [finding.code for finding in doctor.findings(made, with_engine)] == ["build-knob-without-build"]
 
 
 def test_too_little_disk_blocks(repository: Path, host: Host) -> None:

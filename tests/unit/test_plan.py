@@ -69,6 +69,12 @@ def test_an_image_that_is_not_built_here_is_pulled_first(repository: Path, host:
     assert made.steps[0].argv == ("docker", "pull", "toy:1")
 
 
+def test_an_image_of_somebody_elses_name_is_never_built_over(repository: Path, host: Host, engine: Engine) -> None:
+    made = make(repository, replace(host, engine=engine), overrides=("IMAGE=example.org/theirs:1",))
+
+    assert made.steps[0].argv == ("docker", "pull", "example.org/theirs:1")
+
+
 def test_a_step_shows_only_what_a_person_would_have_to_type(repository: Path, host: Host, engine: Engine) -> None:
     made = make(repository, replace(host, engine=engine), overrides=("SLOTS=8",))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 
 from blackstack import shell
 from blackstack.errors import BlockedError
+from blackstack.runtime import proc
 
 
 def test_a_command_is_shown_as_a_person_would_type_it() -> None:
@@ -57,7 +59,10 @@ def test_lines_arrive_while_the_command_works_and_progress_bars_are_lines() -> N
 
 
 def test_an_interrupted_command_is_ended_with_its_children() -> None:
-    child = "import time; print('child', flush=True); time.sleep(60)"
+    child = (
+        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "print(os.getpid(), flush=True); time.sleep(60)"
+    )
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     seen: list[str] = []
 
@@ -68,4 +73,7 @@ def test_an_interrupted_command_is_ended_with_its_children() -> None:
     with pytest.raises(KeyboardInterrupt):
         shell.follow([sys.executable, "-c", parent], on_line=interrupt)
 
-    assert seen == ["child"]
+    deadline = time.monotonic() + 5  # a kill is delivered a moment after it was sent
+    while proc.birth(int(seen[0])) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert proc.birth(int(seen[0])) == ""
