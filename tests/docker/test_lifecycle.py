@@ -289,3 +289,22 @@ def test_an_engine_that_stops_in_the_middle_is_said(
     down = shell.inv("down", env=own)
     assert down.code == 1
     assert "no Docker engine answers" in down.err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="an engine of one's own needs root")
+def test_an_engine_that_stops_while_a_server_loads_ends_in_a_sentence(
+    shell: Shell, network: tuple[str, ...], own_engine: tuple[subprocess.Popen[bytes], str]
+) -> None:
+    engine, address = own_engine
+    shell.prefix = network
+    up = shell.begin("up", *STACK, env={"DOCKER_HOST": address})
+    read_until(up, "· start")
+
+    engine.terminate()
+    engine.wait(60)
+    _, err = up.communicate(timeout=60)
+
+    assert up.returncode in {1, 3}, err
+    assert "Traceback" not in err
+    assert "may still run" in err
