@@ -3,8 +3,8 @@
 Run: python benchmarks/first_command.py [--out results/first-command.json]
 
 It clones this repository (what is committed) into a folder of its own, makes a fresh virtual environment there as
-a newcomer's shell would have one, without pip's cache, and types the two halves of the command. Printed and written: the split into
-install, environment, start and bench; to reach: 150 s on two cores.
+a newcomer's shell would have one, without pip's cache, and types the two halves of the command. Printed and
+written: the split into install, environment, start and bench; to reach: 150 s on two cores.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
@@ -19,7 +20,7 @@ GIVE_UP = 10  # dials in a row that nobody answers: the server is gone
 LONGEST_LOOK_S = 0.25
 
 
-class Load:
+class Load(abc.ABC):
     """The base of the load shapes.
 
     Args:
@@ -90,20 +91,20 @@ class Load:
 
     # What a shape says for itself.
 
+    @abc.abstractmethod
     def _begin(self) -> None:
         """Start sending."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _ended(self, connection: Connection, exchange: Exchange) -> None:
         """An answer has ended."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _stale(self, connection: Connection, exchange: Exchange) -> None:
         """A request was sent on a connection that the server had let go of.
 
         llama.cpp's server announces keep-alive and closes after each stream.
         """
-        raise NotImplementedError
 
     # What shapes are made of.
 

@@ -102,6 +102,18 @@ def test_nothing_of_it_is_left_after_stop(repository: Path, host: Host, port: in
         again.bind(("127.0.0.1", port))
 
 
+def test_a_server_is_asked_to_end_before_it_is_made_to(
+    repository: Path, host: Host, port: int, runtime: ProcessRuntime
+) -> None:
+    made = planned(repository, host, port)
+    runtime.start(made, StageClock())
+    wait_for(runtime, made)
+
+    runtime.stop(made.stack, StageClock())
+
+    assert runtime.tail(made.stack, 1) == ["asked to end"]
+
+
 def test_the_server_has_a_session_of_its_own(repository: Path, host: Host, port: int, runtime: ProcessRuntime) -> None:
     runtime.start(planned(repository, host, port), StageClock())
     pid = server_of(repository)["pid"]
@@ -157,7 +169,7 @@ def test_a_server_that_answers_garbage_is_not_called_ready(
         wait_for(runtime, made)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
 def test_a_server_that_is_killed_is_known_by_its_signal(
     repository: Path, host: Host, port: int, runtime: ProcessRuntime, number: signal.Signals
 ) -> None:

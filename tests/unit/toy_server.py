@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -53,6 +54,7 @@ if __name__ == "__main__":
         parser.add_argument(flag)
     args = parser.parse_args()
     sys.stderr.write("loading the toy\n")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to end"))
     if args.mode == "die":
         sys.exit("RuntimeError: the toy is broken")
     if args.mode == "slow":
