@@ -50,7 +50,7 @@ def check_port(plan: Plan, _host: Host) -> Finding | None:
                 code="port-taken",
                 severity="error",
                 title=f"port {plan.port} is taken by {holder(plan.port)}",
-                fix=(f"inv up --stack {plan.stack.name} --set PORT={next_free(plan.bind, plan.port)}",),
+                fix=(plan.again("--set", f"PORT={next_free(plan.bind, plan.port)}"),),
                 verify=f"ss --listening --tcp --numeric 'sport = :{plan.port}'",
             )
         return Finding(
@@ -119,7 +119,7 @@ def check_bind_address(plan: Plan, _host: Host) -> Finding | None:
         severity="error",
         title=f"Docker cannot publish on BIND_ADDRESS={plan.bind}",
         cause="it takes an IPv4 address of this machine",
-        fix=(f"inv up --stack {plan.stack.name} --set BIND_ADDRESS=127.0.0.1",),
+        fix=(plan.again("--set", "BIND_ADDRESS=127.0.0.1"),),
         verify="inv plan",
     )
 

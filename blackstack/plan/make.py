@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from blackstack import shell
 from blackstack.catalog import Settings, Stack, settle
 from blackstack.catalog.schema import Process, is_loopback
 from blackstack.errors import BlockedError, UsageError, unknown_name
@@ -35,12 +36,22 @@ class Wishes:
     overrides: tuple[str, ...] = ()
     python: str | None = None
 
+    def typed(self, verb: str, stack: str, *more: str) -> str:
+        """Return an `inv` command with these wishes, as a person would type it, and more of its own behind them."""
+        words = ["inv", verb, "--stack", stack]
+        words += ["--runtime", self.runtime] if self.runtime != "auto" else []
+        words += ["--profile", self.profile] if self.profile else []
+        words += [word for override in self.overrides for word in ("--set", override)]
+        words += ["--python", self.python] if self.python else []
+        return shell.typed([*words, *more])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """All that is needed to serve one stack on one machine.
 
     Attributes:
+        wishes: what was asked for, to be said again in advice.
         runtime: which of the two carries it out, and ``runtime_why`` for what reason.
         settings: every knob's value and origin.
         url: where clients will find the server.
@@ -52,6 +63,7 @@ class Plan:
     """
 
     stack: Stack
+    wishes: Wishes
     runtime: RuntimeName
     runtime_why: str
     profile: str | None
@@ -62,6 +74,10 @@ class Plan:
     environment: Path | None = None
     python: str | None = None
     api_key: str | None = field(default=None, repr=False)
+
+    def again(self, *more: str) -> str:
+        """Return the `inv up` that this plan was made for, with more words behind it."""
+        return self.wishes.typed("up", self.stack.name, *more)
 
     def steps_of(self, *kinds: StepKind) -> tuple[Step, ...]:
         """Return the steps of these kinds."""
@@ -121,6 +137,7 @@ def make(stack: Stack, host: Host, wishes: Wishes, *, shell_env: Mapping[str, st
     url = f"http://{f'[{reached_at}]' if ':' in reached_at else reached_at}:{settings['PORT'].value}"
     made = Plan(
         stack=stack,
+        wishes=wishes,
         runtime=runtime,
         runtime_why=why,
         profile=wishes.profile,

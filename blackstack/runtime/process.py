@@ -261,6 +261,6 @@ def _explained(done: shell.Done, plan: Plan) -> BlackstackError:
             return BlockedError(
                 f"the environment of {plan.stack.name} could not be made: {cause}",
                 why=line.strip()[:300],
-                fix=[fix, f"inv up --stack {plan.stack.name}   # nothing half-made is left"],
+                fix=[fix, f"{plan.again()}   # nothing half-made is left"],
             )
     return shell.CommandFailedError(done, what=f"the environment of {plan.stack.name} could not be made")

@@ -79,6 +79,8 @@ def find(stack: Stack, *, include_dead: bool = False) -> Found | None:
 
 def _note_about(running: Running, note: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the note if it is this server's: one that somebody started by hand has none."""
+    if not isinstance(note.get("asked_for", {}), dict):
+        return {}  # somebody else wrote into it
     of_another = note.get("identity") not in {None, running.identity} or note.get("phase") == "failed"
     return {} if of_another and running.state != "unreachable" else note
 

@@ -152,7 +152,7 @@ def _wait_for(runtime: Runtime, made: Plan, url: str, timeout: float | None) -> 
         api_key=made.api_key,
         observe=lambda: runtime.observe(made.stack),
         tail=lambda count: runtime.tail(made.stack, count),
-        again=f"inv up --stack {made.stack.name}",
+        again=made.again(),
     )
 
 

@@ -75,6 +75,14 @@ def test_an_image_of_somebody_elses_name_is_never_built_over(repository: Path, h
     assert made.steps[0].argv == ("docker", "pull", "example.org/theirs:1")
 
 
+def test_advice_repeats_what_was_typed(repository: Path, host: Host) -> None:
+    made = make(repository, host, runtime="process", profile="wide", overrides=("MODE=sane", "PORT=81"))
+
+    assert made.again("--timeout", "40") == (
+        "inv up --stack toy --runtime process --profile wide --set MODE=sane --set PORT=81 --timeout 40"
+    )
+
+
 def test_a_step_shows_only_what_a_person_would_have_to_type(repository: Path, host: Host, engine: Engine) -> None:
     made = make(repository, replace(host, engine=engine), overrides=("SLOTS=8",))
 
