@@ -6,6 +6,7 @@ import functools
 import os
 import platform
 import shutil
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +145,11 @@ def _refuse_dead_socket(address: str) -> None:
                 "or, where the stack can run without Docker: --runtime process",
             ],
         )
+    with socket.socket(socket.AF_UNIX) as trial:
+        try:
+            trial.connect(parts.path)
+        except OSError as error:
+            raise no_engine(f"{parts.path}: {error.strerror}; the engine that made this socket is gone") from error
 
 
 def _look_at_engine() -> Engine:
