@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
-from invoke.collection import Collection
 from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
@@ -304,6 +303,3 @@ def _whole_numbers(flag: str, text: str, *, lowest: int = 1) -> tuple[int, ...]:
     if not all(word.isascii() and word.isdecimal() and int(word) >= lowest for word in words):
         raise UsageError(f"--{flag} takes whole numbers from {lowest}, such as {max(lowest, 8)}, not {text!r}")
     return tuple(map(int, words))
-
-
-namespace = Collection(stacks, plan, build, up, status, logs, audit, bench, diagnose, down)

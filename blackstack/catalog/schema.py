@@ -120,6 +120,8 @@ class XStack(Block):
     Attributes:
         title: one line for people.
         engine: a key of ``blackstack.engines.ENGINES``.
+        engine_version: the engine's own version in the pinned image, such as ``0.11.0``: which flags it knows; absent
+            where a pin does not say, as with a nightly.
         model: the name that clients ask for.
         status: how far it was proved, and ``evidence`` by what.
         service: the compose service that is the server.
@@ -129,6 +131,7 @@ class XStack(Block):
 
     title: str
     engine: Literal["llamacpp", "vllm", "sglang"]
+    engine_version: str | None = None
     model: str
     status: Status
     evidence: str

@@ -110,6 +110,14 @@ def test_the_compose_file_and_the_env_file_have_the_same_defaults(name: str) -> 
 
 
 @pytest.mark.parametrize("name", catalog.names(REPOSITORY))
+def test_the_engine_s_version_is_the_one_that_the_image_s_tag_names(name: str) -> None:
+    stack = catalog.load(REPOSITORY, name)
+    tag = stack.defaults["IMAGE"].partition("@")[0].rpartition(":")[2]
+
+    assert stack.x.engine_version is None or stack.x.engine_version in tag
+
+
+@pytest.mark.parametrize("name", catalog.names(REPOSITORY))
 def test_every_knob_but_a_secret_has_a_value_to_start_from(name: str) -> None:
     stack = catalog.load(REPOSITORY, name)
 

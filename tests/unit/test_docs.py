@@ -13,11 +13,7 @@ from blackstack import catalog
 
 from .conftest import REPOSITORY
 
-PAGES = [
-    path
-    for path in (*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("docs/*/*.md"))
-    if not path.name.startswith("LEAD")
-]
+PAGES = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("docs/*/*.md")]
 
 
 def tasks() -> Collection:
@@ -27,9 +23,7 @@ def tasks() -> Collection:
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    namespace = module.namespace
-    assert isinstance(namespace, Collection)
-    return namespace
+    return Collection.from_module(module)
 
 
 @pytest.mark.parametrize("name", sorted(tasks().tasks))
