@@ -5,21 +5,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from blackstack.diagnose import ExitFacts
-from blackstack.diagnose import diagnose as diagnose_log
 from blackstack.diagnose.__main__ import main as diagnose_main
-from blackstack.errors import BlackstackError, UsageError
-from blackstack.ready import ServerExitedError
+from blackstack.errors import UsageError
 from blackstack.runtime import proc, state
-from blackstack.runtime.base import Running
+from blackstack.serving import WHOLE_LOG, facts_of
 from blackstack.verbs.choose import ROOT, all_up, chosen, find, last_one, last_runtime
-
-WHOLE_LOG = 100_000  # lines; more would be a server that has run for days
-EVIDENCE_LINES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,21 +58,3 @@ def diagnose(question: Question) -> int:
         log = Path(folder, f"{stack.name}.log")
         log.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return diagnose_main([*words, "--facts", json.dumps(asdict(facts)), str(log)])
-
-
-def facts_of(running: Running | None, stage: str | None = None) -> ExitFacts:
-    """Return what the runtime saw of a server's end."""
-    if running is None or running.state == "running":
-        return ExitFacts(stage=stage)
-    return ExitFacts(exit_code=running.exit_code, oom_killed=running.out_of_memory, stage=stage)
-
-
-def name_the_cause(error: BlackstackError, log: Sequence[str]) -> None:
-    """Put the most likely cause in front of an error's evidence, and what mends it in front of its advice."""
-    facts = facts_of(error.running, error.stage) if isinstance(error, ServerExitedError) else None
-    findings = diagnose_log(list(log), facts)
-    known = [finding for finding in findings if finding.code != "unknown"]
-    if known:
-        first = known[0]
-        error.why = (f"cause: {first.title}  [{first.code}]", *first.evidence[:EVIDENCE_LINES], *error.why)
-        error.fix = (*first.fix, *error.fix)

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import requests
-
-from blackstack import catalog, console, host, results
+from blackstack import catalog, console, host, inside, results
 from blackstack.bench import Measurement, Target, Workload, measure
-from blackstack.engines import ENGINES
 from blackstack.errors import BlackstackError, BlockedError, UsageError
 from blackstack.interrupt import interruptible
-from blackstack.ready import PROBE_S
 from blackstack.verbs.choose import ROOT, Found, chosen, find
-
-ANSWER_S = 10.0  # for a question about versions; the server may be busy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +53,7 @@ def bench(order: Order, workload: Workload) -> None:
         result = results.Result(
             asked_for={**_asked_for(found, measured.target), "workload": workload.as_dict()},
             found_inside={**told["found"], **_found_inside(found, target)},
-            ran_on={**told["ran_on"], **_ran_on(host.look(ROOT))},
+            ran_on={**told["ran_on"], **inside.ran_on(host.look(ROOT))},
             measured={key: told[key] for key in ("tool", "runs", "repeats")},
         )
     name = found.stack.name if found else "url"
@@ -115,50 +108,9 @@ def _asked_for(found: Found | None, target: Target) -> Mapping[str, Any]:
 
 
 def _found_inside(found: Found | None, target: Target) -> dict[str, Any]:
-    """Ask the running server; a thing that does not answer is left out, never guessed."""
-    inside: dict[str, Any] = {}
-    served = _get(target, "/v1/models").get("data") or []
-    if served:
-        inside["model"] = {key: served[0][key] for key in ("id", "root", "max_model_len", "meta") if key in served[0]}
     if found is None:
-        return inside
-    engine = ENGINES[found.stack.x.engine]
-    if version := _get(target, engine.version_path).get(engine.version_key):
-        inside["engine"] = {"name": found.stack.x.engine, "version": version}
-    with contextlib.suppress(BlackstackError, ValueError):
-        inside["packages"] = json.loads(found.runtime.ask(found.stack, _versions(engine.packages)))
-    stages = found.note.get("stage_seconds")
-    return {**inside, **found.running.found_inside, **({"start_up_seconds": stages} if stages else {})}
-
-
-def _versions(packages: Sequence[str]) -> str:
-    return (
-        "import json, platform, importlib.metadata as m; "
-        f"names = {list(packages)!r}; have = {{d.metadata['Name'] for d in m.distributions()}}; "
-        "print(json.dumps({'python': platform.python_version(), **{n: m.version(n) for n in names if n in have}}))"
-    )
-
-
-def _get(target: Target, path: str) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
-    with requests.Session() as session, contextlib.suppress(requests.RequestException):
-        session.trust_env = False
-        answer = session.get(target.url + path, headers=headers, timeout=(PROBE_S, ANSWER_S))
-        data = answer.json() if answer.ok else {}
-        return data if isinstance(data, dict) else {}
-    return {}
-
-
-def _ran_on(machine: host.Host) -> dict[str, Any]:
-    engine = {"docker": machine.engine.version, "compose": machine.engine.compose} if machine.engine else {}
-    return {
-        "cpu": machine.cpu,
-        "cores": machine.cores,
-        "memory_bytes": machine.memory_bytes,
-        "system": machine.system,
-        "blackstack_revision": machine.revision,
-        **engine,
-    }
+        return inside.model_of(target)
+    return inside.found(found.stack, found.runtime, found.running, found.note, target)
 
 
 def _show(target: Target, measured: Measurement, result: results.Result, path: Path) -> None:

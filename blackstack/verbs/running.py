@@ -6,19 +6,17 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
-from blackstack import catalog, console, doctor, plan, ready
-from blackstack.engines import ENGINES
-from blackstack.errors import BlackstackError, BlockedError
-from blackstack.interrupt import Interruption, deferred, interruptible, undisturbed
+from blackstack import catalog, console, doctor, plan, ready, serving
+from blackstack.errors import BlockedError
+from blackstack.interrupt import interruptible
 from blackstack.plan import Plan, Wishes
-from blackstack.progress import Progress, StageClock
-from blackstack.runtime import proc, state
-from blackstack.runtime.base import Running, Runtime
+from blackstack.progress import Progress
+from blackstack.runtime import state
+from blackstack.runtime.base import Running
 from blackstack.verbs.choose import ROOT, Found, all_up, find, named, only, planned, runtime_called, short
-from blackstack.verbs.diagnosing import WHOLE_LOG, facts_of, name_the_cause
 
 
 def build(stack: str | None, wishes: Wishes, *, no_cache: bool = False) -> None:
@@ -52,7 +50,7 @@ def up(stack: str | None, wishes: Wishes, *, timeout: float | None = None) -> No
             else:
                 for warning in doctor.refuse_if_blocked(made, machine):
                     progress.note(f"{warning.severity}: {warning.title}")
-                answer = _start(made, progress, timeout, interruption)
+                answer = serving.start(made, progress, timeout, interruption)
     _say_how_to_use(made, existing.running if existing and existing.alive else None, answer)
 
 
@@ -86,85 +84,10 @@ def _join(found: Found, made: Plan, progress: Progress, timeout: float | None) -
             fix=f"inv down --stack {made.stack.name}   # then up again",
         )
     progress.note(f"{made.stack.name} is already up ({found.running.identity})")
-    answer = ready.until_ready(_wait_for(found.runtime, made, found.running.url, timeout), progress)
+    answer = ready.until_ready(serving.wait_for(found.runtime, made, found.running.url, timeout), progress)
     if found.note.get("phase") == "starting":  # its `inv up` was killed; this one has seen it to its end
-        _note(made, "ready", identity=found.running.identity)
+        serving.note(made, "ready", identity=found.running.identity)
     return answer
-
-
-def _start(made: Plan, progress: Progress, timeout: float | None, interruption: Interruption) -> ready.Ready:
-    """Prepare, start and wait; whatever goes wrong, nothing of it is left running."""
-    runtime, name = runtime_called(made.runtime), made.stack.name
-    interruption.leaves = f"{name} is not up: nothing had been started"
-    runtime.prepare(made, progress)
-    if runtime.observe(made.stack):
-        runtime.stop(made.stack, StageClock())  # what a dead one left
-    try:
-        interruption.leaves = f"{name} is not up: the server was stopped and removed"
-        _note(made, "starting")
-        running = runtime.start(made, progress)
-        _note(made, "starting", identity=running.identity)
-        answer = ready.until_ready(_wait_for(runtime, made, running.url, timeout), progress)
-    except BaseException as error:
-        with undisturbed():
-            progress.finish(failed=True)
-            removed = _clean_up(made, runtime, progress, error)
-            progress.finish()
-            left = "nothing is left running" if removed else f"it may still run: inv down --stack {name}"
-            interruption.leaves = f"{name} is not up: the server was stopped and removed" if removed else left
-            if isinstance(error, BlackstackError):
-                name_the_cause(error, _log_of(runtime, made))
-                error.fix = (*error.fix, f"inv logs --stack {name}   # its whole log; {left}")
-        raise
-    with deferred():
-        _note(made, "ready", answer, identity=running.identity)
-        interruption.leaves = f"{name} is up"
-    return answer
-
-
-def _log_of(runtime: Runtime, made: Plan) -> list[str]:
-    try:
-        return runtime.tail(made.stack, WHOLE_LOG)
-    except BlackstackError:  # the engine went away with it
-        return []
-
-
-def _clean_up(made: Plan, runtime: Runtime, progress: Progress, error: BaseException) -> bool:
-    """Remove what was started, and return whether that could be done."""
-    removed = True
-    try:
-        runtime.stop(made.stack, progress)
-    except BlackstackError:  # the error that brought us here is the one to tell
-        removed = False
-    _note(made, "failed" if removed else "starting")
-    if isinstance(error, ready.ServerExitedError):  # its remains are gone now; `inv diagnose` wants to know
-        path = state.folder(ROOT, made.stack.name) / state.UP
-        proc.write(path, {**proc.read(path), "exit_facts": asdict(facts_of(error.running, error.stage))})
-    return removed
-
-
-def _wait_for(runtime: Runtime, made: Plan, url: str, timeout: float | None) -> ready.Wait:
-    return ready.Wait(
-        url=url,
-        model=made.stack.x.model,
-        engine=ENGINES[made.stack.x.engine],
-        timeout=timeout or made.stack.x.ready_s,
-        api_key=made.api_key,
-        observe=lambda: runtime.observe(made.stack),
-        tail=lambda count: runtime.tail(made.stack, count),
-        again=made.again(),
-    )
-
-
-def _note(made: Plan, phase: str, answer: ready.Ready | None = None, *, identity: str | None = None) -> None:
-    """Write down what was asked for, of which server, and how far it came, for the next `inv`."""
-    path = state.folder(ROOT, made.stack.name) / state.UP
-    before = proc.read(path) if phase == "ready" else {}
-    mine = {"pid": os.getpid(), "born": proc.birth(os.getpid()), "started_at": proc.now()}
-    told: dict[str, Any] = {"stage_seconds": dict(answer.seconds)} if answer else {}
-    told |= {"identity": identity} if identity else {}
-    asked = {"asked_for": made.asked_for()}
-    proc.write(path, {"runtime": made.runtime, **mine, **asked, **before, "phase": phase, **told})
 
 
 def _say_how_to_use(made: Plan, already: Running | None, answer: ready.Ready) -> None:

@@ -19,6 +19,7 @@ FLOORS = (
     ("plan",),
     ("doctor", "runtime"),
     ("ready",),
+    ("serving", "inside"),
     ("verbs",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

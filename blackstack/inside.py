@@ -1,0 +1,73 @@
+"""What is found inside a running server, and what it ran on: asked, never assumed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import requests
+
+from blackstack import host
+from blackstack.bench import Target
+from blackstack.catalog import Stack
+from blackstack.engines import ENGINES
+from blackstack.errors import BlackstackError
+from blackstack.ready import PROBE_S
+from blackstack.runtime.base import Running, Runtime
+
+ANSWER_S = 10.0  # for a question about versions; the server may be busy
+
+
+def found(stack: Stack, runtime: Runtime, running: Running, note: Mapping[str, Any], target: Target) -> dict[str, Any]:
+    """Ask the running server of a stack; a thing that does not answer is left out, never guessed.
+
+    The note is what `inv up` wrote of its start.
+    """
+    inside = model_of(target)
+    engine = ENGINES[stack.x.engine]
+    if version := _get(target, engine.version_path).get(engine.version_key):
+        inside["engine"] = {"name": stack.x.engine, "version": version}
+    with contextlib.suppress(BlackstackError, ValueError):
+        inside["packages"] = json.loads(runtime.ask(stack, _versions(engine.packages)))
+    stages = note.get("stage_seconds")
+    return {**inside, **running.found_inside, **({"start_up_seconds": stages} if stages else {})}
+
+
+def model_of(target: Target) -> dict[str, Any]:
+    """Return what a server says of the model that it serves."""
+    served = _get(target, "/v1/models").get("data") or []
+    keys = ("id", "root", "max_model_len", "meta")
+    return {"model": {key: served[0][key] for key in keys if key in served[0]}} if served else {}
+
+
+def _versions(packages: Sequence[str]) -> str:
+    return (
+        "import json, platform, importlib.metadata as m; "
+        f"names = {list(packages)!r}; have = {{d.metadata['Name'] for d in m.distributions()}}; "
+        "print(json.dumps({'python': platform.python_version(), **{n: m.version(n) for n in names if n in have}}))"
+    )
+
+
+def _get(target: Target, path: str) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
+    with requests.Session() as session, contextlib.suppress(requests.RequestException):
+        session.trust_env = False
+        answer = session.get(target.url + path, headers=headers, timeout=(PROBE_S, ANSWER_S))
+        data = answer.json() if answer.ok else {}
+        return data if isinstance(data, dict) else {}
+    return {}
+
+
+def ran_on(machine: host.Host) -> dict[str, Any]:
+    """Return what a measurement ran on."""
+    engine = {"docker": machine.engine.version, "compose": machine.engine.compose} if machine.engine else {}
+    return {
+        "cpu": machine.cpu,
+        "cores": machine.cores,
+        "memory_bytes": machine.memory_bytes,
+        "system": machine.system,
+        "blackstack_revision": machine.revision,
+        **engine,
+    }
