@@ -17,8 +17,10 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 if TYPE_CHECKING:
-    from blackstack.bench.workload import Endpoint
+    from blackstack.bench.workload import Endpoint, Workload
     from blackstack.plan import Wishes
+    from blackstack.trial.tune import Goal
+    from blackstack.verbs.trying import Order
 
 STACK = {"stack": "a name from `inv stacks` (default: the one that is up, or $STACK, or llamacpp-cpu)"}
 HOW = {
@@ -27,7 +29,8 @@ HOW = {
     "profile": "a variant of the stack, see `inv stacks --stack NAME`",
     "set_": "KEY=VALUE for a knob of the stack, see `inv plan`; may be repeated",
 }
-RUN = {**HOW, "python": "an interpreter that has the engine already (process runtime)"}
+EXTRA = {"extra": "words for the server that no knob has: --extra='--block-size 32'; may be repeated"}
+RUN = {**HOW, **EXTRA, "python": "an interpreter that has the engine already (process runtime)"}
 
 
 @contextmanager
@@ -56,7 +59,7 @@ def stacks(_c: Context, stack: str | None = None, *, json_: bool = False) -> Non
         knowing.stacks(stack=stack, as_json=json_)
 
 
-@task(help={**RUN, "json_": "for machines"}, iterable=["set_"])
+@task(help={**RUN, "json_": "for machines"}, iterable=["set_", "extra"])
 def plan(
     _c: Context,
     stack: str | None = None,
@@ -64,6 +67,7 @@ def plan(
     profile: str | None = None,
     set_: Sequence[str] | None = None,
     python: str | None = None,
+    extra: Sequence[str] | None = None,
     *,
     json_: bool = False,
 ) -> None:
@@ -71,7 +75,7 @@ def plan(
     with friendly():
         from blackstack.verbs import knowing
 
-        code = knowing.show_plan(stack, _wishes(runtime, profile, set_, python), as_json=json_)
+        code = knowing.show_plan(stack, _wishes(runtime, profile, set_, python, extra), as_json=json_)
     if code:
         raise Exit(code=code)
 
@@ -95,7 +99,7 @@ def build(
 
 @task(
     help={**RUN, "timeout": "seconds until it must have answered (default: the stack's own)"},
-    iterable=["set_"],
+    iterable=["set_", "extra"],
 )
 def up(
     _c: Context,
@@ -105,12 +109,13 @@ def up(
     set_: Sequence[str] | None = None,
     python: str | None = None,
     timeout: str | None = None,
+    extra: Sequence[str] | None = None,
 ) -> None:
     """Start a stack and wait until it has answered a real prompt."""
     with friendly():
         from blackstack.verbs import running
 
-        running.up(stack, _wishes(runtime, profile, set_, python), timeout=_number("timeout", timeout))
+        running.up(stack, _wishes(runtime, profile, set_, python, extra), timeout=_number("timeout", timeout))
 
 
 @task(help={**STACK, "json_": "for machines"})
@@ -278,10 +283,251 @@ def audit(
         raise Exit(code=code)
 
 
-def _wishes(runtime: str, profile: str | None, set_: Sequence[str] | None, python: str | None = None) -> Wishes:
+TRY = {
+    "requests": "how many are measured in each repeat",
+    "concurrency": "requests in flight",
+    "output_tokens": "tokens that each request asks for",
+    "timeout": "seconds until a server must have answered (default: the stack's own)",
+    "fresh": "forget what an earlier run of the same command kept",
+    "out": "the file to write (default: a new one in results/)",
+    "json_": "print the record, and nothing else, on standard output",
+}
+REPEATS = {"repeats": "how often each server is measured; an interval needs two"}
+
+
+@task(
+    help={
+        **RUN,
+        **TRY,
+        **REPEATS,
+        "axis": "what is switched, one at a time: attention, graphs, kv, sampler, quantisation, dtype, …",
+        "only": "of its values, those to try, as FLASHINFER,TRITON_ATTN",
+    },
+    iterable=["set_", "extra"],
+)
+def backends(
+    _c: Context,
+    stack: str | None = None,
+    axis: str = "attention",
+    only: str = "",
+    runtime: str = "auto",
+    profile: str | None = None,
+    set_: Sequence[str] | None = None,
+    python: str | None = None,
+    extra: Sequence[str] | None = None,
+    concurrency: str = "4",
+    requests: str = "8",
+    output_tokens: str = "32",
+    repeats: str = "3",
+    timeout: str | None = None,
+    out: str | None = None,
+    *,
+    fresh: bool = False,
+    json_: bool = False,
+) -> None:
+    """Start a stack once in each way, and say which works, with right answers, and how fast."""
+    with friendly():
+        from blackstack.verbs import switching
+
+        order = _order(
+            _wishes(runtime, profile, set_, python, extra),
+            _short_load(concurrency, requests, output_tokens, repeats),
+            timeout=timeout,
+            fresh=fresh,
+            as_json=json_,
+            out=out,
+        )
+        switching.backends(stack, order, names=_words(axis), only=_words(only))
+
+
+@task(
+    help={
+        **{flag: about for flag, about in RUN.items() if flag != "profile"},
+        **TRY,
+        **REPEATS,
+        "low": "the profile to start from",
+        "high": "the profile to go to",
+    },
+    iterable=["set_", "extra"],
+)
+def ladder(
+    _c: Context,
+    stack: str | None = None,
+    low: str = "safe",
+    high: str = "fast",
+    runtime: str = "auto",
+    set_: Sequence[str] | None = None,
+    python: str | None = None,
+    extra: Sequence[str] | None = None,
+    concurrency: str = "4",
+    requests: str = "8",
+    output_tokens: str = "32",
+    repeats: str = "3",
+    timeout: str | None = None,
+    out: str | None = None,
+    *,
+    fresh: bool = False,
+    json_: bool = False,
+) -> None:
+    """Climb from a safe profile to a fast one, a knob at a time; what works and is not slower is kept."""
+    with friendly():
+        from blackstack.verbs import climbing
+
+        order = _order(
+            _wishes(runtime, None, set_, python, extra),
+            _short_load(concurrency, requests, output_tokens, repeats),
+            timeout=timeout,
+            fresh=fresh,
+            as_json=json_,
+            out=out,
+        )
+        climbing.climb(stack, order, low=low, high=high)
+
+
+@task(
+    help={
+        **TRY,
+        "candidates": "stacks to hold against each other, as llamacpp-cpu,vllm-cpu",
+        "model": "the model that all of them must serve",
+        "rounds": "how often each is brought up and measured, in turn; an interval needs two",
+        "repeats": "how often each server is measured in a round",
+        "runtime": HOW["runtime"],
+        "set_": "KEY=VALUE for a knob, given to the candidates that have it; may be repeated",
+    },
+    iterable=["set_"],
+)
+def verdict(
+    _c: Context,
+    candidates: str,
+    model: str,
+    rounds: str = "3",
+    runtime: str = "auto",
+    set_: Sequence[str] | None = None,
+    concurrency: str = "4",
+    requests: str = "12",
+    output_tokens: str = "48",
+    repeats: str = "1",
+    timeout: str | None = None,
+    out: str | None = None,
+    *,
+    fresh: bool = False,
+    json_: bool = False,
+) -> None:
+    """Say which stack wins on this machine: why, how sure, what it costs, and what was not tried."""
+    with friendly():
+        from blackstack.verbs import deciding
+
+        order = _order(
+            _wishes(runtime, None, set_),
+            _short_load(concurrency, requests, output_tokens, repeats),
+            timeout=timeout,
+            fresh=fresh,
+            as_json=json_,
+            out=out,
+        )
+        deciding.decide(order, candidates=_words(candidates), model=model, rounds=_whole_numbers("rounds", rounds)[0])
+
+
+@task(
+    help={
+        **RUN,
+        **TRY,
+        "goal": "throughput: tokens per second at --concurrency; latency: a single client's requests",
+        "budget": "how long it may take, with the rematch: 90s, 30m, 2h",
+        "axis": "what is switched besides knobs, as attention,kv; none for knobs alone (default: those two)",
+        "seed": "of the search and of the prompts",
+    },
+    iterable=["set_", "extra"],
+)
+def tune(
+    _c: Context,
+    stack: str | None = None,
+    goal: str = "throughput",
+    budget: str = "30m",
+    axis: str | None = None,
+    runtime: str = "auto",
+    profile: str | None = None,
+    set_: Sequence[str] | None = None,
+    python: str | None = None,
+    extra: Sequence[str] | None = None,
+    concurrency: str = "8",
+    requests: str = "16",
+    output_tokens: str = "32",
+    seed: str = "0",
+    timeout: str | None = None,
+    out: str | None = None,
+    *,
+    fresh: bool = False,
+    json_: bool = False,
+) -> None:
+    """Search a stack's knobs for throughput or latency; a gain is claimed only when a rematch shows it."""
+    with friendly():
+        from blackstack.errors import unknown_name
+        from blackstack.verbs import tuning
+
+        if goal not in {"throughput", "latency"}:
+            raise unknown_name("goal", goal, ("throughput", "latency"), see="inv --help tune")
+        at_once = "1" if goal == "latency" else concurrency
+        order = _order(
+            _wishes(runtime, profile, set_, python, extra),
+            _short_load(at_once, requests, output_tokens, "1", seed),
+            timeout=timeout,
+            fresh=fresh,
+            as_json=json_,
+            out=out,
+        )
+        names = None if axis is None else [name for name in _words(axis) if name != "none"]
+        tuning.search(stack, order, goal=cast("Goal", goal), budget_s=_seconds("budget", budget), names=names)
+
+
+def _order(
+    wishes: Wishes, load: Workload, *, timeout: str | None, fresh: bool, as_json: bool, out: str | None
+) -> Order:
+    from blackstack.verbs.trying import Order
+
+    seconds = _number("timeout", timeout)
+    return Order(wishes=wishes, load=load, timeout=seconds, fresh=fresh, as_json=as_json, out=out)
+
+
+def _short_load(concurrency: str, requests: str, output_tokens: str, repeats: str, seed: str = "0") -> Workload:
+    from blackstack.bench import Workload
+
+    return Workload(
+        concurrency=_whole_numbers("concurrency", concurrency)[:1],
+        requests=_whole_numbers("requests", requests)[0],
+        output_tokens=_whole_numbers("output-tokens", output_tokens)[0],
+        repeats=_whole_numbers("repeats", repeats)[0],
+        seed=_whole_numbers("seed", seed, lowest=0)[0],
+        quality=True,
+    )
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _seconds(flag: str, text: str) -> float:
+    from blackstack.errors import UsageError
+
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(text[-1:], 0.0)
+    number = text[:-1] if unit else text
+    if not number.replace(".", "", 1).isdecimal() or not float(number):
+        raise UsageError(f"--{flag} takes a time, such as 90s, 30m or 2h, not {text!r}")
+    return float(number) * (unit or 1.0)
+
+
+def _wishes(
+    runtime: str,
+    profile: str | None,
+    set_: Sequence[str] | None,
+    python: str | None = None,
+    extra: Sequence[str] | None = None,
+) -> Wishes:
     from blackstack.plan import Wishes
 
-    return Wishes(runtime=runtime, profile=profile, overrides=tuple(set_ or ()), python=python)
+    return Wishes(
+        runtime=runtime, profile=profile, overrides=tuple(set_ or ()), python=python, extra=tuple(extra or ())
+    )
 
 
 def _number(flag: str, text: str | None) -> float | None:

@@ -14,6 +14,7 @@ from blackstack.bench import Target
 from blackstack.catalog import Stack
 from blackstack.engines import ENGINES
 from blackstack.errors import BlackstackError
+from blackstack.plan import Plan
 from blackstack.ready import PROBE_S
 from blackstack.runtime.base import Running, Runtime
 
@@ -71,3 +72,15 @@ def ran_on(machine: host.Host) -> dict[str, Any]:
         "blackstack_revision": machine.revision,
         **engine,
     }
+
+
+def footprint(made: Plan) -> int | None:
+    """Return the bytes on disk of the image or environment that a plan runs; None where it is not known."""
+    if made.image:
+        from docker.errors import DockerException  # noqa: PLC0415 - host.client() has paid for it
+
+        with contextlib.suppress(DockerException, BlackstackError):
+            return int(host.client().images.get(made.image).attrs["Size"])
+    if made.environment is None:
+        return None
+    return sum(path.lstat().st_size for path in made.environment.rglob("*"))

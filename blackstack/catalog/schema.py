@@ -31,16 +31,25 @@ class Knob(Block):
         type: what its value must look like.
         about: one line for people.
         choices: the values allowed, with ``type: choice``.
+        tune: the values that `inv tune` may try, in their natural order; the stack's default need not be among them.
     """
 
     type: KnobType
     about: str
     choices: tuple[str, ...] = ()
+    tune: tuple[str | int | float, ...] = ()
 
     @model_validator(mode="after")
     def _choices_belong_to_choice(self) -> Knob:
         if bool(self.choices) != (self.type == "choice"):
             raise ValueError("`choices` goes with `type: choice`, and only with it")
+        return self
+
+    @model_validator(mode="after")
+    def _tune_has_values_that_may_be_set(self) -> Knob:
+        for value in self.tune:
+            if wrong := self.fault(str(value)):
+                raise ValueError(f"`tune` has {value!r}, but a value {wrong}")
         return self
 
     def fault(self, value: str) -> str:
@@ -56,10 +65,17 @@ class Knob(Block):
 
 
 class Profile(Block):
-    """A named set of overrides: a variant of the stack that never forks its file."""
+    """A named set of overrides: a variant of the stack that never forks its file.
+
+    Attributes:
+        about: one line for people.
+        set: values of knobs.
+        extra: words for the server that no knob has, as ``--extra`` takes them.
+    """
 
     about: str
     set: Mapping[str, str | int | float]
+    extra: str = ""
 
 
 class Needs(Block):

@@ -13,6 +13,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError
 
 from blackstack.catalog import template
+from blackstack.catalog.profiles import path_of, with_local_profiles
 from blackstack.catalog.schema import XStack
 from blackstack.errors import UsageError, nearest, unknown_name
 
@@ -113,7 +114,7 @@ class _Reader:
             name=self.path.stem,
             path=self.path,
             root=self.root,
-            x=x,
+            x=with_local_profiles(x, path_of(self.root, self.path.stem)),
             project=str(data["name"]),
             service=service,
             defaults={key: default or "" for key, default in template.variables(_plain(data["services"]))},

@@ -11,18 +11,20 @@ from pathlib import Path
 
 from blackstack.catalog import Settings, Stack, template
 from blackstack.catalog.schema import Process
+from blackstack.plan.extra import Extra
 from blackstack.plan.step import HIDDEN, Step
 
 COMPLETE = "blackstack-complete"  # the file in an environment that says that its installation came to its end
 
 
-def steps(stack: Stack, process: Process, settings: Settings, *, python: str | None) -> tuple[Step, ...]:
+def steps(stack: Stack, process: Process, settings: Settings, extra: Extra, *, python: str | None) -> tuple[Step, ...]:
     """Return what is still to be done, the server last.
 
     Args:
         stack: what to serve.
         process: its block of the same name.
         settings: the knobs.
+        extra: words for the server that no knob has.
         python: an interpreter that has the engine; None: the one of the stack's environment.
     """
     folder = environment_folder(stack, process)
@@ -48,12 +50,13 @@ def steps(stack: Stack, process: Process, settings: Settings, *, python: str | N
     service = _environment(stack.service.get("environment"))
     env = {key: template.fill(value, values) for key, value in service.items()}
     env |= {key: _placed(value, places) for key, value in process.environment.items()}
+    env |= extra.variables
     secrets = {key for key, setting in settings.items() if setting.secret}
     hidden = {key for key, value in service.items() if secrets & {name for name, _ in template.variables(value)}}
     hidden |= {key for key, value in process.environment.items() if secrets & set(template.marks(value))}
     shown = {key: HIDDEN if key in hidden else value for key, value in env.items() if value}
     command = (template.fill(str(word), values) for word in stack.service.get("command", ()))
-    return (*first, Step(kind="start", argv=(*words(process.argv), *command), env=env, shown=shown))
+    return (*first, Step(kind="start", argv=(*words(process.argv), *command, *extra.flags), env=env, shown=shown))
 
 
 def environment_folder(stack: Stack, process: Process) -> Path:

@@ -14,6 +14,7 @@ from blackstack.catalog.schema import Process, is_loopback
 from blackstack.errors import BlockedError, UsageError, unknown_name
 from blackstack.host import Host
 from blackstack.plan import as_process, with_docker
+from blackstack.plan.extra import Extra, parse
 from blackstack.plan.step import Step, StepKind
 
 RuntimeName = Literal["docker", "process"]
@@ -29,12 +30,14 @@ class Wishes:
         profile: one of the stack's profiles.
         overrides: ``KEY=VALUE`` words.
         python: an interpreter that has the engine already, instead of an environment of ours.
+        extra: words for the server that no knob has, each text as a shell would read it.
     """
 
     runtime: str = "auto"
     profile: str | None = None
     overrides: tuple[str, ...] = ()
     python: str | None = None
+    extra: tuple[str, ...] = ()
 
     def typed(self, verb: str, stack: str, *more: str) -> str:
         """Return an `inv` command with these wishes, as a person would type it, and more of its own behind them."""
@@ -43,6 +46,7 @@ class Wishes:
         words += ["--profile", self.profile] if self.profile else []
         words += [word for override in self.overrides for word in ("--set", override)]
         words += ["--python", self.python] if self.python else []
+        words += [f"--extra={text}" for text in self.extra]  # with =, because a text may begin with dashes
         return shell.typed([*words, *more])
 
 
@@ -59,6 +63,7 @@ class Plan:
         image: the image that runs, with Docker.
         environment: the folder of the virtual environment, without Docker; None with ``--python``.
         python: the interpreter that runs the server, without Docker.
+        extra: words for the server that no knob has, of the profile and of the command line.
         api_key: what clients must send.
     """
 
@@ -73,6 +78,7 @@ class Plan:
     image: str | None = None
     environment: Path | None = None
     python: str | None = None
+    extra: Extra = field(default_factory=Extra)
     api_key: str | None = field(default=None, repr=False)
 
     def again(self, *more: str) -> str:
@@ -104,6 +110,11 @@ class Plan:
             "image": self.image,
             "settings": {key: setting.shown for key, setting in sorted(self.settings.items())},
             "overrides": {key: setting.shown for key, setting in sorted(self.settings.items()) if setting.is_wish},
+            **(
+                {"extra": {"flags": list(self.extra.flags), "variables": dict(self.extra.variables)}}
+                if self.extra
+                else {}
+            ),
         }
 
 
@@ -135,6 +146,8 @@ def make(stack: Stack, host: Host, wishes: Wishes, *, shell_env: Mapping[str, st
         )
     reached_at = "127.0.0.1" if bind in _ANYWHERE else bind
     url = f"http://{f'[{reached_at}]' if ':' in reached_at else reached_at}:{settings['PORT'].value}"
+    of_profile = stack.x.profiles[wishes.profile].extra if wishes.profile else ""
+    extra = parse([*([of_profile] if of_profile else []), *wishes.extra])
     made = Plan(
         stack=stack,
         wishes=wishes,
@@ -144,16 +157,17 @@ def make(stack: Stack, host: Host, wishes: Wishes, *, shell_env: Mapping[str, st
         settings=settings,
         url=url,
         steps=(),
+        extra=extra,
         api_key=api_key or None,
     )
     if runtime == "docker":
-        steps = with_docker.steps(stack, host, settings, shell_env)
+        steps = with_docker.steps(stack, host, settings, extra, shell_env)
         return replace(made, steps=steps, image=with_docker.image_of(stack, settings))
     process = _process_of(stack)
     folder = None if wishes.python else as_process.environment_folder(stack, process)
     return replace(
         made,
-        steps=as_process.steps(stack, process, settings, python=wishes.python),
+        steps=as_process.steps(stack, process, settings, extra, python=wishes.python),
         environment=folder,
         python=wishes.python or str(folder / "bin" / "python" if folder else ""),
     )

@@ -21,12 +21,14 @@ class Step:
         argv: the command.
         env: the variables that it gets on top of ours; they may hold secrets.
         shown: those of them that a person would type, secrets hidden.
+        files: what it reads and is written before it is run: path from the repository's root → text.
     """
 
     kind: StepKind
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     shown: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def typed(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from blackstack.catalog import Settings, Stack, template
 from blackstack.errors import UsageError
 from blackstack.host import Host
+from blackstack.plan.extra import Extra
 from blackstack.plan.step import HIDDEN, Step
 
 _CA_BUNDLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")  # the first that is set is handed to builds
@@ -28,7 +30,7 @@ def image_of(stack: Stack, settings: Settings) -> str:
     return template.fill(str(stack.service["image"]), {key: setting.value for key, setting in settings.items()})
 
 
-def steps(stack: Stack, host: Host, settings: Settings, shell_env: Mapping[str, str]) -> tuple[Step, ...]:
+def steps(stack: Stack, host: Host, settings: Settings, extra: Extra, shell_env: Mapping[str, str]) -> tuple[Step, ...]:
     """Return what is still to be done, compose last."""
     image = image_of(stack, settings)
     name = image if ":" in image.rpartition("/")[2] or "@" in image else f"{image}:latest"
@@ -43,14 +45,27 @@ def steps(stack: Stack, host: Host, settings: Settings, shell_env: Mapping[str, 
     env = {key: setting.value for key, setting in settings.items() if key in stack.defaults}
     typed = {key: value for key, value in env.items() if value != stack.defaults[key]}
     shown = {key: HIDDEN if settings[key].secret else value for key, value in typed.items()}
-    up = compose_argv(stack, "up", "--detach", "--no-build", "--pull", "never")
-    return (*first, Step(kind="start", argv=up, env=env, shown=shown))
+    over = {f".blackstack/run/{stack.name}/extra.yaml": _with_extra(stack, extra)} if extra else {}
+    up = compose_argv(stack, "up", "--detach", "--no-build", "--pull", "never", over=tuple(over))
+    return (*first, Step(kind="start", argv=up, env=env, shown=shown, files=over))
 
 
-def compose_argv(stack: Stack, *words: str) -> tuple[str, ...]:
-    """Return a ``docker compose`` command of the stack; its path is relative, as a person in the repository types."""
-    path = stack.path.relative_to(stack.root)
-    return ("docker", "compose", "--file", str(path), "--project-name", stack.project, *words)
+def compose_argv(stack: Stack, *words: str, over: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return a ``docker compose`` command of the stack; its path is relative, as a person in the repository types.
+
+    Files that are laid ``over`` the stack's own change single keys of it.
+    """
+    files = [word for path in (str(stack.path.relative_to(stack.root)), *over) for word in ("--file", path)]
+    return ("docker", "compose", *files, "--project-name", stack.project, *words)
+
+
+def _with_extra(stack: Stack, extra: Extra) -> str:
+    """Return a compose file that adds words to the server's command: compose takes the later `command:` whole."""
+    flags = [flag.replace("$", "$$") for flag in extra.flags]
+    service: dict[str, object] = {"command": [*map(str, stack.service.get("command", ())), *flags]} if flags else {}
+    if extra.variables:
+        service["environment"] = {key: value.replace("$", "$$") for key, value in extra.variables.items()}
+    return json.dumps({"services": {stack.x.service: service}}, indent=2) + "\n"
 
 
 def build_step(stack: Stack, host: Host, settings: Settings, shell_env: Mapping[str, str], *words: str) -> Step:

@@ -78,6 +78,9 @@ class Runtime(Protocol):
     def follow(self, stack: Stack, count: int) -> Iterator[str]:
         """Yield the last lines of the server's log, and then lines as they come, until it ends."""
 
+    def peak_memory(self, stack: Stack) -> int | None:
+        """Return the bytes of main memory that the server took at most; None where that cannot be known."""
+
     def ask(self, stack: Stack, code: str) -> str:
         """Run a line of Python with the server's own interpreter and return what it prints."""
 

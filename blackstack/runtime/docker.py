@@ -50,6 +50,9 @@ class DockerRuntime:
         (step,) = plan.steps_of("start")
         progress.stage("start")
         progress.command(step.typed)
+        for name, text in step.files.items():
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / name).write_text(text, encoding="utf-8")
         done = shell.follow(step.argv, on_line=progress.line, cwd=self.root, env=step.env)
         if done.code:
             raise _explained(done, plan)
@@ -105,6 +108,12 @@ class DockerRuntime:
                 yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
         if rest:
             yield rest.decode(errors="replace")
+
+    def peak_memory(self, stack: Stack) -> int | None:
+        """Read the peak of the container's cgroup; kernels before 5.19 and cgroups v1 have no such file."""
+        with contextlib.suppress(BlackstackError, ValueError):
+            return int(self.ask(stack, "print(open('/sys/fs/cgroup/memory.peak').read())"))
+        return None
 
     def ask(self, stack: Stack, code: str) -> str:
         """Run a line of Python inside the container."""

@@ -52,6 +52,15 @@ def session(leader: int) -> list[int]:
     return found
 
 
+def peak_memory(pid: int) -> int:
+    """Return the bytes that a process held in memory at most; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
 def write(path: Path, data: Mapping[str, Any]) -> None:
     """Write a file so that a reader finds the old or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)

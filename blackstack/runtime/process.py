@@ -152,6 +152,12 @@ class ProcessRuntime:
                         break  # rotated: go on with the new file
                     time.sleep(POLL_S)
 
+    def peak_memory(self, stack: Stack) -> int | None:
+        """Add up the peaks of the server's processes; memory that two of them share counts twice."""
+        pid = proc.read(state.folder(self.root, stack.name) / state.SERVER).get("pid")
+        peaks = [proc.peak_memory(member) for member in proc.session(pid)] if isinstance(pid, int) else []
+        return sum(peaks) or None
+
     def ask(self, stack: Stack, code: str) -> str:
         """Run a line of Python with the environment's interpreter."""
         note = proc.read(state.folder(self.root, stack.name) / state.SERVER)

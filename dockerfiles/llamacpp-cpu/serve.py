@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PACKAGE = "package:"
 KEY_VARIABLE = "LLAMA_API_KEY"
+FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}  # llama.h: enum llama_flash_attn_type
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")  # llama.cpp's own names
 
 
 class ServeError(Exception):
@@ -38,6 +40,15 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--ctx-size", type=_whole, default=0, help="tokens for all slots together; 0: the model's own")
     add("--parallel", type=_counting, default=1, help="requests decoded at once (default: %(default)s)")
     add("--threads", type=_whole, default=0, help="CPU threads; 0: one a usable core")
+    add("--flash-attn", choices=tuple(FLASH_ATTENTION), default="auto", help="fused attention (default: %(default)s)")
+    add("--cache-type-k", choices=CACHE_TYPES, default="f16", help="how keys are kept (default: %(default)s)")
+    add("--cache-type-v", choices=CACHE_TYPES, default="f16", help="how values are kept (default: %(default)s)")
+    add(
+        "--verbosity",
+        type=_whole,
+        default=3,
+        help="4 also tells how attention and cache are set (default: %(default)s)",
+    )
     add("--api-key", help=f"the key that clients must send (default: ${KEY_VARIABLE})")
     return parser.parse_args(argv)
 
@@ -96,6 +107,10 @@ def _start(args: argparse.Namespace, path: Path) -> object:
     params.n_ctx = args.ctx_size
     params.n_parallel = args.parallel
     params.cpuparams.n_threads = args.threads or usable_cores()
+    params.flash_attn_type = xllamacpp.llama_flash_attn_type(FLASH_ATTENTION[args.flash_attn])
+    params.cache_type_k = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{args.cache_type_k.upper()}")
+    params.cache_type_v = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{args.cache_type_v.upper()}")
+    params.verbosity = args.verbosity
     params.endpoint_metrics = True
     params.endpoint_slots = False  # /slots shows one client's prompt to another
     params.ui = False

@@ -20,6 +20,7 @@ FLOORS = (
     ("doctor", "runtime"),
     ("ready",),
     ("serving", "inside"),
+    ("trial",),
     ("verbs",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

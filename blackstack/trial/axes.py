@@ -1,0 +1,132 @@
+"""What can be switched on a stack, and how its version of the engine wants to be told: the rows of ``axes.yaml``."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from ruamel.yaml import YAML
+
+from blackstack.catalog import Stack
+from blackstack.errors import UsageError, nearest, unknown_name
+from blackstack.plan import Wishes
+from blackstack.trial.cell import Cell, Evidence
+
+_FILE = Path(__file__).with_name("axes.yaml")
+_NEWEST = Version("9999")
+DEFAULT = "default"  # the label of the stack as it is
+DEFAULT_AXIS = "attention"
+
+
+class Axis(BaseModel):
+    """A row of ``axes.yaml``; its head explains the keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    engine: Literal["llamacpp", "vllm", "sglang"]
+    axis: str
+    versions: SpecifierSet = SpecifierSet()
+    device: Literal["gpu", "cpu"] | None = None
+    extra: str
+    values: Mapping[str, str]
+    free: tuple[str, ...] = ()
+    seen: tuple[str, ...]
+    names: Mapping[str, str] = Field(default_factory=dict)
+    otherwise: str = ""
+    source: str
+
+    @field_validator("versions", mode="before")
+    @classmethod
+    def _read_versions(cls, text: object) -> SpecifierSet:
+        return SpecifierSet(str(text))
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _name_values(cls, data: object) -> object:
+        return {name: name for name in data} if isinstance(data, list) else data
+
+    @field_validator("seen")
+    @classmethod
+    def _have_one_group(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [pattern for pattern in patterns if re.compile(pattern).groups != 1]:
+            raise ValueError(f"one group each, which is the name: {wrong}")
+        return patterns
+
+    def fits(self, stack: Stack) -> bool:
+        """Tell whether this row is about the stack's engine, its version and its device."""
+        device = "gpu" if stack.x.needs.vram_gib else "cpu"
+        return (
+            self.engine == stack.x.engine
+            and self.device in {None, device}
+            and self.versions.contains(_version(stack), prereleases=True)
+        )
+
+    def cell(self, stack: Stack, wishes: Wishes, value: str) -> Cell:
+        """Return the cell of one value."""
+        extra = self.extra.replace("{value}", self.values[value])
+        return Cell(
+            label=f"{self.axis}={value}",
+            stack=stack.name,
+            wishes=replace(wishes, extra=(*wishes.extra, extra)),
+            evidence=self.evidence(None if value in self.free else value),
+            about=extra,
+        )
+
+    def evidence(self, asked: str | None) -> Evidence:
+        """Return how the log tells what was used."""
+        return Evidence(asked=asked, seen=self.seen, names=dict(self.names), otherwise=self.otherwise)
+
+
+@functools.cache
+def rows() -> tuple[Axis, ...]:
+    """Return all rows."""
+    return tuple(Axis.model_validate(row) for row in YAML(typ="safe").load(_FILE))
+
+
+def axes_of(stack: Stack) -> dict[str, Axis]:
+    """Return what can be switched on a stack, by name."""
+    return {row.axis: row for row in rows() if row.fits(stack)}
+
+
+def cells(stack: Stack, wishes: Wishes, names: Sequence[str], only: Sequence[str] = ()) -> tuple[Cell, ...]:
+    """Return the stack as it is, and then each value of each axis, one at a time.
+
+    Args:
+        stack: what is switched.
+        wishes: what holds for all of them.
+        names: the axes.
+        only: of their values, those to try; empty for all.
+
+    Raises:
+        UsageError: an axis or a value that there is not.
+    """
+    there = axes_of(stack)
+    for name in names:
+        if name not in there:
+            raise unknown_name("axis", name, there, see=f"of {stack.x.engine} {stack.x.engine_version or ''}".strip())
+    values = [(there[name], value) for name in names for value in there[name].values]
+    known = {value for _, value in values}
+    for value in only:
+        if value not in known:
+            near = nearest(value, known)
+            hint = f"did you mean {near!r}? " if near else ""
+            raise UsageError(
+                f"no value called {value!r} on {', '.join(names)}", fix=f"{hint}known: {', '.join(sorted(known))}"
+            )
+    chosen = [axis.cell(stack, wishes, value) for axis, value in values if not only or value in only]
+    evidence = there[names[0]].evidence(None) if names else None
+    return (Cell(label=DEFAULT, stack=stack.name, wishes=wishes, evidence=evidence), *chosen)
+
+
+def _version(stack: Stack) -> Version:
+    try:
+        return Version(stack.x.engine_version) if stack.x.engine_version else _NEWEST
+    except InvalidVersion:  # a nightly's commit
+        return _NEWEST

@@ -1,0 +1,85 @@
+"""The machine between two trials: nothing of the last one may be left, or the next one's numbers are not its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from blackstack import doctor
+from blackstack.bench.gpu import Gpu
+from blackstack.errors import BlockedError
+from blackstack.host import Host
+from blackstack.plan import Plan
+from blackstack.serving import runtime_of
+
+WAIT_S = 60.0  # a driver takes its time to give memory back after a process has ended
+POLL_S = 0.5
+TOLERANCE_MIB = 64  # what a desktop or a driver moves by itself
+
+Vram = Sequence[int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """How the machine was before the first trial.
+
+    Attributes:
+        vram_mib: what each GPU held; None where none can be read, and then it is not checked.
+        read: reads it again.
+    """
+
+    vram_mib: Vram
+    read: Callable[[], Vram]
+
+    @classmethod
+    def look(cls, read: Callable[[], Vram] | None = None) -> Ground:
+        """Look at the machine."""
+        read = read or vram
+        return cls(vram_mib=read(), read=read)
+
+    @property
+    def checked(self) -> str:
+        """What is looked at between two trials, in words."""
+        gpu = (
+            "no GPU can be read here, so none is checked" if self.vram_mib is None else "the GPU's memory is given back"
+        )
+        return f"between two trials: no server, the port is free; {gpu}"
+
+    def dirt(self, made: Plan, machine: Host) -> str:
+        """Return what a trial of this plan left, or nothing."""
+        running = runtime_of(made).observe(made.stack)
+        if running is not None and running.state == "running":
+            return f"{made.stack.name} still runs: {running.identity}"
+        taken = doctor.check_port(made, machine)
+        if taken:
+            return taken.title
+        now = self.read() if self.vram_mib is not None else None
+        for number, (before, after) in enumerate(zip(self.vram_mib or (), now or (), strict=False)):
+            if after > before + TOLERANCE_MIB:
+                return f"GPU {number} holds {after} MiB, where it held {before} before the first trial"
+        return ""
+
+    def demand_clean(self, made: Plan, machine: Host, *, wait_s: float = WAIT_S) -> None:
+        """Wait until nothing is left.
+
+        Raises:
+            BlockedError: something still is; what was measured on top of it would be of no use.
+        """
+        deadline = time.monotonic() + wait_s
+        while problem := self.dirt(made, machine):
+            if time.monotonic() > deadline:
+                raise BlockedError(
+                    "the machine is not clean after a trial, so no other was begun",
+                    why=problem,
+                    fix=[f"inv down --stack {made.stack.name}", "nvidia-smi   # who holds the GPU"],
+                )
+            time.sleep(POLL_S)
+
+
+def vram() -> Vram:
+    """Return what each GPU of this machine holds now, in MiB; None without a driver."""
+    gpu = Gpu()
+    gpu.sample()
+    seen = [card.get("memory_used_mib", {}).get("max") for card in gpu.as_dict()]
+    return [int(used) for used in seen if used is not None] or None

@@ -1,0 +1,60 @@
+"""Ladder: from the safe profile up, one thing at a time; what was reached becomes a profile."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+
+from blackstack.catalog.schema import Profile
+from blackstack.errors import BlackstackError, UsageError, unknown_name
+from blackstack.trial import ladder, sure
+from blackstack.trial.cell import Cell
+from blackstack.verbs.choose import named
+from blackstack.verbs.trying import Order, keep, trying
+
+
+def climb(stack: str | None, order: Order, *, low: str, high: str) -> None:
+    """Go from the safe profile up, keep what works, and write what was reached as a profile."""
+    with trying("ladder", order) as it:
+        one = named(stack)
+        for name in (low, high):
+            if name not in one.x.profiles:
+                raise unknown_name("profile", name, one.x.profiles, see=f"inv stacks --stack {one.name}")
+        count = len(ladder.steps(one, low, high))
+        if not count:
+            raise UsageError(f"the profiles {low} and {high} of {one.name} do not differ")
+
+        def cell_of(label: str, profile: Profile) -> Cell:
+            words = tuple(f"{key}={value}" for key, value in profile.set.items())
+            extra = (profile.extra,) if profile.extra else ()
+            wishes = replace(
+                order.wishes, overrides=(*words, *order.wishes.overrides), extra=(*extra, *order.wishes.extra)
+            )
+            return Cell(label=label, stack=one.name, wishes=wishes)
+
+        it.begin([one], {"ladder": [low, high], "steps": ladder.steps(one, low, high)})
+        climbed = ladder.climb(one, low, high, cell_of=cell_of, attempt=lambda cell: it.run.one(cell, of=count + 1))
+    asked = {"stack": one.name, "from": low, "to": high}
+    if not climbed.first.works:
+        it.write(one.name, asked, it.run.judged(), {}, [])
+        raise BlackstackError(
+            f"profile {low} of {one.name} does not work, so there is nothing to stand on", why=climbed.first.why
+        )
+    kept = [f"{rung.name}={rung.value}" for rung in climbed.rungs if rung.kept]
+    about = f"from {low} towards {high}: {' '.join(kept) or 'nothing'} kept"
+    told = [
+        f"{'keep  ' if rung.kept else 'revert'} {rung.name}={rung.value}: {rung.why}{_gained(rung.gain)}"
+        for rung in climbed.rungs
+    ]
+    profile = climbed.reached.model_copy(update={"about": about})
+    closing = [*told, *keep(one, "ladder", profile, order.wishes)]
+    steps = [{**dataclasses.asdict(rung), "trial": rung.trial.label} for rung in climbed.rungs]
+    more = {"rungs": steps, "profile": profile.model_dump(mode="json")}
+    it.write(one.name, asked, it.run.judged(), more, closing)
+
+
+def _gained(gain: sure.Estimate | None) -> str:
+    if gain is None:
+        return ""
+    between = f" ({gain.low:.2f} to {gain.high:.2f})" if gain.low is not None and gain.high is not None else ""
+    return f", {gain.value:.2f} times the tokens/s before it{between}"

@@ -1,0 +1,67 @@
+"""Verdict: hold stacks against each other on this machine, and say which wins, why, and what it costs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from blackstack import catalog, host, inside, plan
+from blackstack.bench.gpu import Gpu
+from blackstack.catalog import Stack
+from blackstack.errors import BlockedError
+from blackstack.plan import Wishes
+from blackstack.trial import verdict
+from blackstack.trial.cell import Cell, Trial
+from blackstack.verbs.choose import ROOT
+from blackstack.verbs.trying import Order, trying, wishes_for
+
+
+def decide(order: Order, *, candidates: Sequence[str], model: str, rounds: int) -> None:
+    """Hold stacks against each other on this machine, side by side, and say which wins."""
+    with trying("verdict", order) as it:
+        stacks, not_tried = _able(candidates, model)
+        cells = {one.name: Cell(label=one.name, stack=one.name, wishes=wishes_for(one, order.wishes)) for one in stacks}
+        if not cells:
+            reasons = [f"{name}: {why}" for name, why in not_tried.items()]
+            raise BlockedError("none of the candidates can be tried here", why=reasons, fix="inv stacks")
+        not_tried |= it.begin(
+            stacks, {"model": model, "rounds": rounds, "cells": [c.as_dict() for c in cells.values()]}
+        )
+        cells = {name: cell for name, cell in cells.items() if name not in not_tried}
+        trials: dict[str, list[Trial]] = {name: [] for name in cells}
+        for name, cell in verdict.rounds(cells, rounds):
+            if all(trial.works for trial in trials[name]):  # what failed once is out
+                trials[name].append(it.run.one(cell, of=rounds * len(cells)))
+        sizes = {name: inside.footprint(it.plan_of(cells[name])) for name in cells}
+    judged = {trial.label: trial for trial in it.run.judged()}
+    entrants = [
+        verdict.Entrant(name=name, trials=tuple(judged[t.label] for t in tried), size_bytes=sizes[name])
+        for name, tried in trials.items()
+    ]
+    found = verdict.decide(entrants, not_tried)
+    asked = {"candidates": list(candidates), "model": model, "rounds": rounds}
+    over = {name: dataclasses.asdict(ratio) for name, ratio in found.over.items()}
+    more = {
+        "verdict": {"winner": found.winner, "over": over, "line": found.line, "not_tried": not_tried, "sizes": sizes}
+    }
+    it.write("-".join(cells), asked, it.run.judged(), more, [found.line])
+
+
+def _able(candidates: Sequence[str], model: str) -> tuple[list[Stack], dict[str, str]]:
+    """Return the candidates that may be tried here, and of the others why not."""
+    stacks = [catalog.load(ROOT, name) for name in dict.fromkeys(candidates)]
+    gpu = Gpu()
+    gpu.sample()
+    has_gpu = bool(gpu.as_dict())
+    not_tried = {}
+    for one in stacks:
+        if one.x.model != model:
+            not_tried[one.name] = f"serves {one.x.model}"
+        elif one.x.needs.vram_gib and not has_gpu:
+            not_tried[one.name] = f"needs a GPU with {one.x.needs.vram_gib:g} GiB, and there is none here"
+        else:
+            try:
+                plan.make(one, host.look(ROOT), Wishes())
+            except BlockedError as error:
+                not_tried[one.name] = error.what
+    return [one for one in stacks if one.name not in not_tried], not_tried
