@@ -42,31 +42,41 @@ class Climb:
     reached: Profile
 
 
-def steps(stack: Stack, low: str, high: str) -> tuple[tuple[str, str], ...]:
-    """Return the knobs in which two profiles differ, with the values of the higher one, in its order."""
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """From a profile up: the steps to take, one at a time."""
+
+    low: str
+    steps: tuple[tuple[str, str], ...]
+
+
+def steps(stack: Stack, own: Mapping[str, str], low: str, high: str) -> tuple[tuple[str, str], ...]:
+    """Return the knobs in which two profiles differ, with the values of the higher one, in its order.
+
+    A knob that a profile does not set has the stack's ``own`` value.
+    """
     below, above = stack.x.profiles[low], stack.x.profiles[high]
-    old = {**stack.defaults, **{key: str(value) for key, value in below.set.items()}}
-    new = {key: str(above.set.get(key, stack.defaults.get(key, ""))) for key in {**above.set, **below.set}}
+    old = {**own, **{key: str(value) for key, value in below.set.items()}}
+    new = {key: str(above.set.get(key, own.get(key, ""))) for key in {**above.set, **below.set}}
     differing = [(key, value) for key, value in new.items() if value != old.get(key)]
     return (*differing, *([(EXTRA, above.extra)] if above.extra and above.extra != below.extra else []))
 
 
 def climb(
-    stack: Stack, low: str, high: str, *, cell_of: Callable[[str, Profile], Cell], attempt: Callable[[Cell], Trial]
+    stack: Stack, walk: Walk, *, cell_of: Callable[[str, Profile], Cell], attempt: Callable[[Cell], Trial]
 ) -> Climb:
     """Go up from one profile to the other.
 
     Args:
         stack: whose profiles.
-        low: the one to start from; it must work.
-        high: the one to go to.
+        walk: from where to where; the lower profile must work.
         cell_of: makes the cell of a label and a set of values.
         attempt: tries it.
     """
-    here = stack.x.profiles[low]
-    first = last = attempt(cell_of(low, here))
+    here = stack.x.profiles[walk.low]
+    first = last = attempt(cell_of(walk.low, here))
     rungs: list[Rung] = []
-    for name, value in steps(stack, low, high) if first.works else ():
+    for name, value in walk.steps if first.works else ():
         there = _changed(here, name, value)
         trial = attempt(cell_of(_label(len(rungs) + 1, name, value, here.set), there))
         gain = sure.unpaired(trial.seen.rates, last.seen.rates) if trial.works else None

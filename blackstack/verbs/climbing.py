@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import replace
 
+from blackstack import host, plan
 from blackstack.catalog.schema import Profile
 from blackstack.errors import BlackstackError, UsageError, unknown_name
 from blackstack.trial import ladder, sure
 from blackstack.trial.cell import Cell
-from blackstack.verbs.choose import named
+from blackstack.verbs.choose import ROOT, named
 from blackstack.verbs.trying import Order, keep, trying
 
 
@@ -20,8 +21,10 @@ def climb(stack: str | None, order: Order, *, low: str, high: str) -> None:
         for name in (low, high):
             if name not in one.x.profiles:
                 raise unknown_name("profile", name, one.x.profiles, see=f"inv stacks --stack {one.name}")
-        count = len(ladder.steps(one, low, high))
-        if not count:
+        settings = plan.make(one, host.look(ROOT), order.wishes).settings
+        own = {key: setting.value for key, setting in settings.items() if not setting.secret}
+        walk = ladder.Walk(low=low, steps=ladder.steps(one, own, low, high))
+        if not walk.steps:
             raise UsageError(f"the profiles {low} and {high} of {one.name} do not differ")
 
         def cell_of(label: str, profile: Profile) -> Cell:
@@ -32,8 +35,10 @@ def climb(stack: str | None, order: Order, *, low: str, high: str) -> None:
             )
             return Cell(label=label, stack=one.name, wishes=wishes)
 
-        it.begin([one], {"ladder": [low, high], "steps": ladder.steps(one, low, high)})
-        climbed = ladder.climb(one, low, high, cell_of=cell_of, attempt=lambda cell: it.run.one(cell, of=count + 1))
+        it.begin([one], {"ladder": [low, high], "steps": walk.steps})
+        climbed = ladder.climb(
+            one, walk, cell_of=cell_of, attempt=lambda cell: it.run.one(cell, of=len(walk.steps) + 1)
+        )
     asked = {"stack": one.name, "from": low, "to": high}
     if not climbed.first.works:
         it.write(one.name, asked, it.run.judged(), {}, [])
