@@ -73,3 +73,24 @@ def test_vllm_serves_beside_llama_cpp(shell: Shell) -> None:
     for stack in ("vllm-cpu", "llamacpp-cpu"):
         assert shell.inv("down", "--stack", stack).code == 0
     assert shell.processes() == []
+
+    # One round, because vLLM takes its time to start: a verdict that says by itself that it shows nothing.
+    judged = shell.inv(
+        *(
+            "verdict",
+            "--candidates",
+            "llamacpp-cpu,vllm-cpu",
+            "--model",
+            "SmolLM2-135M-Instruct",
+            "--runtime",
+            "process",
+        ),
+        *("--rounds", "1", "--requests", "4", "--output-tokens", "16", "--json"),
+        timeout=400,
+    )
+    assert judged.code == 0, judged.all
+    verdict = json.loads(judged.out)
+    assert [trial["outcome"] for trial in verdict["trials"]] == ["works", "works"]
+    assert all(size > 1 << 20 for size in verdict["verdict"]["sizes"].values())
+    assert "one round: no interval" in verdict["said"][0]
+    assert shell.processes() == []
