@@ -200,7 +200,8 @@ def _failed(trial: Trial, error: BlackstackError, log: Sequence[str]) -> Trial:
 
 
 def _explained(trial: Trial, error: BlackstackError, log: Sequence[str]) -> Trial:
-    findings: tuple[Finding, ...] = serving.causes(error, log) if trial.outcome in {"crashed", "too late"} else ()
+    # Of one that was late the log ends with our own stopping it, which would be taken for the cause.
+    findings: tuple[Finding, ...] = serving.causes(error, log) if trial.outcome == "crashed" else ()
     if not findings:
         return replace(trial, lines=_end_of(log) if trial.outcome != "refused" else ())
     first = findings[0]

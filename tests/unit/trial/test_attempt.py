@@ -50,6 +50,8 @@ def attempted(repository: Path, host: Host) -> Iterator[Try]:
 
     yield go
     left = [p for p in psutil.process_iter(["cmdline"]) if str(repository) in " ".join(p.info["cmdline"] or [])]
+    for process in left:
+        process.kill()
     assert left == []
 
 
@@ -89,7 +91,10 @@ def test_garbage_is_a_wrong_answer(attempted: Try) -> None:
 
 
 def test_a_server_that_never_answers_is_too_late(attempted: Try) -> None:
-    assert attempted("MODE=slow", timeout=1.0).outcome == "too late"
+    found = attempted("MODE=slow", timeout=1.0)
+
+    assert (found.outcome, found.code) == ("too late", "")
+    assert found.why == "no answer within 1 s; it was still at «loading»"
 
 
 def test_a_plan_that_is_blocked_is_a_refusal_and_nothing_is_started(attempted: Try) -> None:

@@ -49,6 +49,8 @@ def test_vllm_is_told_as_its_version_understands_it(
 
     assert cells[f"attention={name}"].wishes.extra == (extra,)
     assert next(iter(cells)) == axes.DEFAULT
+    asked = {label: cell.evidence.asked for label, cell in cells.items() if cell.evidence}
+    assert (asked[axes.DEFAULT], asked[f"attention={name}"]) == (None, name)
 
 
 def test_sglang_turns_graphs_off_in_another_way_from_0_5_20_on(repository: Path) -> None:
