@@ -80,7 +80,7 @@ def wait_for(runtime: Runtime, made: Plan, url: str, timeout: float | None) -> r
     """Return what is waited for when this plan was started."""
     return ready.Wait(
         url=url,
-        model=made.stack.x.model,
+        model=made.model,
         engine=ENGINES[made.stack.x.engine],
         timeout=timeout or made.stack.x.ready_s,
         api_key=made.api_key,

@@ -55,7 +55,7 @@ class Server:
     @property
     def target(self) -> Target:
         """Where it is measured."""
-        return Target(url=self.running.url, model=self.made.stack.x.model, api_key=self.made.api_key)
+        return Target(url=self.running.url, model=self.made.model, api_key=self.made.api_key)
 
 
 def attempt(

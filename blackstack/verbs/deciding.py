@@ -19,7 +19,7 @@ from blackstack.verbs.trying import Order, trying, wishes_for
 def decide(order: Order, *, candidates: Sequence[str], model: str, rounds: int) -> None:
     """Hold stacks against each other on this machine, side by side, and say which wins."""
     with trying("verdict", order) as it:
-        stacks, not_tried = _able(candidates, model)
+        stacks, not_tried = _able(candidates, model, order.wishes)
         cells = {one.name: Cell(label=one.name, stack=one.name, wishes=wishes_for(one, order.wishes)) for one in stacks}
         if not cells:
             reasons = [f"{name}: {why}" for name, why in not_tried.items()]
@@ -47,21 +47,21 @@ def decide(order: Order, *, candidates: Sequence[str], model: str, rounds: int) 
     it.write("-".join(cells), asked, it.run.judged(), more, [found.line])
 
 
-def _able(candidates: Sequence[str], model: str) -> tuple[list[Stack], dict[str, str]]:
+def _able(candidates: Sequence[str], model: str, wishes: Wishes) -> tuple[list[Stack], dict[str, str]]:
     """Return the candidates that may be tried here, and of the others why not."""
-    stacks = [catalog.load(ROOT, name) for name in dict.fromkeys(candidates)]
-    gpu = Gpu()
+    machine, gpu = host.look(ROOT), Gpu()
     gpu.sample()
-    has_gpu = bool(gpu.as_dict())
-    not_tried = {}
-    for one in stacks:
-        if one.x.model != model:
-            not_tried[one.name] = f"serves {one.x.model}"
-        elif one.x.needs.vram_gib and not has_gpu:
+    able, not_tried = [], {}
+    for one in [catalog.load(ROOT, name) for name in dict.fromkeys(candidates)]:
+        try:
+            made = plan.make(one, machine, wishes_for(one, wishes))
+        except BlockedError as error:
+            not_tried[one.name] = error.what
+            continue
+        if made.model != model:
+            not_tried[one.name] = f"serves {made.model}"
+        elif one.x.needs.vram_gib and not gpu.as_dict():
             not_tried[one.name] = f"needs a GPU with {one.x.needs.vram_gib:g} GiB, and there is none here"
         else:
-            try:
-                plan.make(one, host.look(ROOT), Wishes())
-            except BlockedError as error:
-                not_tried[one.name] = error.what
-    return [one for one in stacks if one.name not in not_tried], not_tried
+            able.append(one)
+    return able, not_tried

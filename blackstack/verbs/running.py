@@ -93,8 +93,8 @@ def _join(found: Found, made: Plan, progress: Progress, timeout: float | None) -
 def _say_how_to_use(made: Plan, already: Running | None, answer: ready.Ready) -> None:
     url = already.url if already else made.url
     key = f' -H "Authorization: Bearer {_where_the_key_is(made)}"' if made.api_key else ""
-    body = json.dumps({"model": made.stack.x.model, "prompt": "Once upon a time", "max_tokens": 32})
-    console.say(f"{made.stack.name} is up: {url}  model {made.stack.x.model}  ({made.runtime})")
+    body = json.dumps({"model": made.model, "prompt": "Once upon a time", "max_tokens": 32})
+    console.say(f"{made.stack.name} is up: {url}  model {made.model}  ({made.runtime})")
     console.say(f"  it answered: {ready.PROMPT}{answer.answer.rstrip()[:60]}…".replace("\n", " "))
     console.say(f"  curl {url}/v1/completions -H 'Content-Type: application/json'{key} -d {shlex.quote(body)}")
     console.say("  next: inv bench   inv logs --follow   inv down")
