@@ -6,6 +6,7 @@ import signal
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from blackstack.diagnose.stages import SERVING
 from blackstack.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ class ExitFacts:
 
     @property
     def died(self) -> bool:
-        """Whether it ended without being asked to, and not well."""
-        return not self.asked_to_stop and (self.oom_killed or bool(self.exit_code) or bool(self.signal))
+        """Whether it ended without being asked to, and not well; exit code 0 is not well before it has served."""
+        too_early = self.exit_code == 0 and self.stage is not None and self.stage not in SERVING
+        return not self.asked_to_stop and (self.oom_killed or bool(self.exit_code) or bool(self.signal) or too_early)
 
     def __str__(self) -> str:
         known = [

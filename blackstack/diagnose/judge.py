@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
+from blackstack.diagnose.entries import Language
 from blackstack.diagnose.facts import ExitFacts
 from blackstack.diagnose.scan import Pattern, Scan, Sighting
 from blackstack.diagnose.signatures import (
-    SERVING,
     UNKNOWN,
     Catalogue,
     Death,
     Item,
-    Language,
     Signature,
     Together,
 )
+from blackstack.diagnose.stages import SERVING
 from blackstack.finding import Finding
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ def judge(
     return (_finding(first, ended, language), *(_finding(s, (), language) for s in others))
 
 
+def known(catalogue: Catalogue, code: str, evidence: tuple[str, ...], language: Language = "en") -> Finding:
+    """Return the finding of a cause that was seen otherwise than in a log."""
+    return _finding(_Suspect(catalogue.by_code[code]), evidence, language)
+
+
 def _ranked(suspects: list[_Suspect]) -> list[_Suspect]:
     """Order by likelihood, and leave out mere announcements of what is known."""
     real = [s for s in suspects if not s.only_announces] or suspects
@@ -104,14 +109,14 @@ def _stage(catalogue: Catalogue, scan: Scan, facts: ExitFacts) -> str:
     """Return the last stage that was reached; whoever watched the start knows it best."""
     if facts.stage:
         return facts.stage
-    reached = [(_last(scan, stage.seen), number) for number, stage in enumerate(catalogue.stages)]
+    reached = [(_last(scan, stage.lines), number) for number, stage in enumerate(catalogue.stages)]
     line, number = max(reached)
     return catalogue.stages[number].name if line else ""
 
 
 def _served(catalogue: Catalogue, scan: Scan) -> int:
     """Return the last line that shows a working server; 0 for none."""
-    return max(_last(scan, stage.seen) for stage in catalogue.stages if stage.name in SERVING)
+    return max(_last(scan, stage.lines) for stage in catalogue.stages if stage.name in SERVING)
 
 
 def _last(scan: Scan, regexes: Iterable[str]) -> int:
@@ -121,6 +126,8 @@ def _last(scan: Scan, regexes: Iterable[str]) -> int:
 def _death(catalogue: Catalogue, facts: ExitFacts, stage: str) -> Death | None:
     for death in catalogue.deaths:
         if death.oom_killed and facts.oom_killed:
+            return death
+        if death.exit_code is not None and death.exit_code == facts.exit_code:
             return death
         if death.signal and death.signal == facts.death_signal and (not death.stages or stage in death.stages):
             return death

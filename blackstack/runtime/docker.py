@@ -48,7 +48,7 @@ class DockerRuntime:
     def start(self, plan: Plan, progress: Progress) -> Running:
         """Have compose create and start the container."""
         (step,) = plan.steps_of("start")
-        progress.stage("start")
+        progress.stage("create")
         progress.command(step.typed)
         done = shell.follow(step.argv, on_line=progress.line, cwd=self.root, env=step.env)
         if done.code:

@@ -67,9 +67,10 @@ class ProcessRuntime:
             raise BlockedError(f"there is no interpreter {step.argv[0]}", fix="--python takes a path to a Python")
         folder = state.folder(self.root, plan.stack.name)
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in (state.SERVER, state.EXIT):
+        old_logs = (f"{state.LOG}.{number}" for number in range(1, LOG_COUNT + 1))
+        for stale in (state.SERVER, state.EXIT, *old_logs):
             (folder / stale).unlink(missing_ok=True)
-        progress.stage("start")
+        progress.stage("create")
         progress.command(step.typed)
         order = {
             "argv": step.argv,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from blackstack.diagnose import ExitFacts
+from blackstack.diagnose import ExitFacts, finding
 from blackstack.diagnose import diagnose as diagnose_log
 from blackstack.diagnose.__main__ import main as diagnose_main
 from blackstack.errors import BlackstackError, UsageError
@@ -76,8 +76,9 @@ def facts_of(running: Running | None, stage: str | None = None) -> ExitFacts:
 def name_the_cause(error: BlackstackError, log: Sequence[str]) -> None:
     """Put the most likely cause in front of an error's evidence, and what mends it in front of its advice."""
     facts = facts_of(error.running, error.stage) if isinstance(error, ServerExitedError) else None
-    findings = diagnose_log(list(log), facts)
-    known = [finding for finding in findings if finding.code != "unknown"]
+    known = [found for found in diagnose_log(list(log), facts) if found.code != "unknown"]
+    if error.code:  # seen from outside: what the log says explains it at best
+        known = [*known, finding(error.code)]
     if known:
         first = known[0]
         error.why = (f"cause: {first.title}  [{first.code}]", *first.evidence[:EVIDENCE_LINES], *error.why)

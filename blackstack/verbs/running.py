@@ -10,11 +10,12 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from blackstack import catalog, console, doctor, plan, ready
+from blackstack.diagnose import stages
 from blackstack.engines import ENGINES
 from blackstack.errors import BlackstackError, BlockedError
 from blackstack.interrupt import Interruption, deferred, interruptible, undisturbed
 from blackstack.plan import Plan, Wishes
-from blackstack.progress import Progress, StageClock
+from blackstack.progress import Pace, Paced, Progress, StageClock, paced
 from blackstack.runtime import proc, state
 from blackstack.runtime.base import Running, Runtime
 from blackstack.verbs.choose import ROOT, Found, all_up, find, named, only, planned, runtime_called, short
@@ -36,7 +37,7 @@ def build(stack: str | None, wishes: Wishes, *, no_cache: bool = False) -> None:
 
 def up(stack: str | None, wishes: Wishes, *, timeout: float | None = None) -> None:
     """Start a stack and wait until it has answered a real prompt."""
-    with interruptible() as interruption, console.progress() as progress:
+    with interruptible() as interruption, console.progress() as shown, paced(shown, _paces()) as progress:
         made, machine = planned(named(stack), wishes)
         name = made.stack.name
         with state.locked(state.folder(ROOT, name) / "up.lock", doing=f"bring {name} up or down"):
@@ -92,7 +93,7 @@ def _join(found: Found, made: Plan, progress: Progress, timeout: float | None) -
     return answer
 
 
-def _start(made: Plan, progress: Progress, timeout: float | None, interruption: Interruption) -> ready.Ready:
+def _start(made: Plan, progress: Paced, timeout: float | None, interruption: Interruption) -> ready.Ready:
     """Prepare, start and wait; whatever goes wrong, nothing of it is left running."""
     runtime, name = runtime_called(made.runtime), made.stack.name
     interruption.leaves = f"{name} is not up: nothing had been started"
@@ -105,6 +106,7 @@ def _start(made: Plan, progress: Progress, timeout: float | None, interruption: 
         running = runtime.start(made, progress)
         _note(made, "starting", identity=running.identity)
         answer = ready.until_ready(_wait_for(runtime, made, running.url, timeout), progress)
+        progress.finish()
     except BaseException as error:
         with undisturbed():
             progress.finish(failed=True)
@@ -117,7 +119,7 @@ def _start(made: Plan, progress: Progress, timeout: float | None, interruption: 
                 error.fix = (*error.fix, f"inv logs --stack {name}   # its whole log; {left}")
         raise
     with deferred():
-        _note(made, "ready", answer, identity=running.identity)
+        _note(made, "ready", progress, identity=running.identity)
         interruption.leaves = f"{name} is up"
     return answer
 
@@ -129,14 +131,14 @@ def _log_of(runtime: Runtime, made: Plan) -> list[str]:
         return []
 
 
-def _clean_up(made: Plan, runtime: Runtime, progress: Progress, error: BaseException) -> bool:
+def _clean_up(made: Plan, runtime: Runtime, progress: Paced, error: BaseException) -> bool:
     """Remove what was started, and return whether that could be done."""
     removed = True
     try:
         runtime.stop(made.stack, progress)
     except BlackstackError:  # the error that brought us here is the one to tell
         removed = False
-    _note(made, "failed" if removed else "starting")
+    _note(made, "failed" if removed else "starting", progress)
     if isinstance(error, ready.ServerExitedError):  # its remains are gone now; `inv diagnose` wants to know
         path = state.folder(ROOT, made.stack.name) / state.UP
         proc.write(path, {**proc.read(path), "exit_facts": asdict(facts_of(error.running, error.stage))})
@@ -156,12 +158,18 @@ def _wait_for(runtime: Runtime, made: Plan, url: str, timeout: float | None) -> 
     )
 
 
-def _note(made: Plan, phase: str, answer: ready.Ready | None = None, *, identity: str | None = None) -> None:
+def _paces() -> dict[str, Pace]:
+    """Return the budgets of the stages."""
+    return {s.name: Pace(seconds=s.budget_s, doing=s.say.en, slow=s.slow.en) for s in stages.load()}
+
+
+def _note(made: Plan, phase: str, clock: Paced | None = None, *, identity: str | None = None) -> None:
     """Write down what was asked for, of which server, and how far it came, for the next `inv`."""
     path = state.folder(ROOT, made.stack.name) / state.UP
     before = proc.read(path) if phase == "ready" else {}
     mine = {"pid": os.getpid(), "born": proc.birth(os.getpid()), "started_at": proc.now()}
-    told: dict[str, Any] = {"stage_seconds": dict(answer.seconds)} if answer else {}
+    seconds = {name: round(spent, 3) for name, spent in clock.seconds.items()} if clock else {}
+    told: dict[str, Any] = {"stage_seconds": seconds, "slow_stages": clock.over} if clock else {}
     told |= {"identity": identity} if identity else {}
     asked = {"asked_for": made.asked_for()}
     proc.write(path, {"runtime": made.runtime, **mine, **asked, **before, "phase": phase, **told})

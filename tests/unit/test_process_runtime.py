@@ -82,7 +82,7 @@ def test_a_server_is_started_and_answers(repository: Path, host: Host, port: int
 
     assert running.state == "running"
     assert "Tokyo" in answer.answer
-    assert list(answer.seconds) == ["loading", "first answer"]
+    assert list(answer.seconds) == ["import", "first-completion"]
     assert runtime.tail(made.stack, 100)[0] == "loading the toy"
 
 
@@ -145,7 +145,7 @@ def test_a_server_that_dies_on_its_first_request_is_not_called_ready(
     with pytest.raises(ready.ServerExitedError) as caught:
         wait_for(runtime, made)
 
-    assert "worked on its first answer" in str(caught.value)
+    assert "«first-completion»" in str(caught.value)
     assert "SIGABRT" in str(caught.value)
 
 
@@ -155,7 +155,7 @@ def test_a_server_that_never_answers_is_not_called_ready(
     made = planned(repository, host, port, "hang")
     runtime.start(made, StageClock())
 
-    with pytest.raises(ready.NotReadyError, match="still at «first answer»"):
+    with pytest.raises(ready.NotReadyError, match="has not answered the first prompt"):
         wait_for(runtime, made, timeout=3)
 
 
