@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,18 +15,16 @@ import requests
 from blackstack.diagnose import stages
 from blackstack.engines import Engine
 from blackstack.errors import BlackstackError
+from blackstack.heartbeat import PROMPT, TOKENS, garbage
 from blackstack.progress import Progress
 from blackstack.runtime.base import Running
 
-PROMPT = "The largest city in France is Paris. The largest city in Japan is"
-TOKENS = 16
 POLL_S = 0.1
 PROBE_S = 2.0  # for one look at /health
 LOG_EVERY_S = 0.3  # between two looks at the log: the grain of the stages' seconds
 LOG_LINES = 400  # looked at each time; engines print some hundred lines a second at most
 SHOWN_LINES = 15
 _OK, _UNAVAILABLE = 200, 503
-_MONOTONY = 0.8  # the share of one character, or one word, from which a text of some length is no text
 
 
 class ServerExitedError(BlackstackError):
@@ -204,27 +201,6 @@ def complete(session: requests.Session, wait: Wait, *, timeout: float) -> str:
         return str(data["choices"][0]["text"])
     except (KeyError, IndexError, TypeError) as error:
         raise requests.exceptions.InvalidJSONError(f"no completion in {str(data)[:200]}") from error
-
-
-def garbage(text: str) -> str:
-    """Return what is wrong with a completion, or nothing.
-
-    >>> garbage("!!!!!!!!!!!!!!!!")
-    "one character over and over: '!'"
-    """
-    bare = "".join(text.split())
-    if not bare:
-        return "it is empty"
-    if "\N{REPLACEMENT CHARACTER}" * 2 in bare:
-        return "it has bytes that are no text"
-    character, count = Counter(bare).most_common(1)[0]
-    if len(bare) >= TOKENS // 2 and count / len(bare) > _MONOTONY:
-        return f"one character over and over: {character!r}"
-    words = text.split()
-    word, count = Counter(words).most_common(1)[0]
-    if len(words) >= TOKENS // 2 and count / len(words) > _MONOTONY:
-        return f"one word over and over: {word!r}"
-    return ""
 
 
 def _is_healthy(session: requests.Session, wait: Wait) -> bool:

@@ -60,7 +60,11 @@ def judge(
         suspects.insert(0, _Suspect(catalogue.by_code[death.code], death=death))
     if not suspects:
         return _unexplained(catalogue, scan, facts, served, language)
-    ended = (f"it ended with {facts}" + (f" at stage «{stage}»" if stage else ""),) if facts.died else ()
+    ended = (
+        (f"it ended with {facts}" + (f" at stage «{stage}»" if stage and not facts.stage else ""),)
+        if facts.died
+        else ()
+    )
     first, *others = _ranked(suspects)
     return (_finding(first, ended, language), *(_finding(s, (), language) for s in others))
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from blackstack import catalog, console, doctor, plan, ready
+from blackstack import catalog, console, doctor, heartbeat, plan, ready
 from blackstack.diagnose import stages
 from blackstack.engines import ENGINES
 from blackstack.errors import BlackstackError, BlockedError
@@ -180,7 +180,7 @@ def _say_how_to_use(made: Plan, already: Running | None, answer: ready.Ready) ->
     key = f' -H "Authorization: Bearer {_where_the_key_is(made)}"' if made.api_key else ""
     body = json.dumps({"model": made.stack.x.model, "prompt": "Once upon a time", "max_tokens": 32})
     console.say(f"{made.stack.name} is up: {url}  model {made.stack.x.model}  ({made.runtime})")
-    console.say(f"  it answered: {ready.PROMPT}{answer.answer.rstrip()[:60]}…".replace("\n", " "))
+    console.say(f"  it answered: {heartbeat.PROMPT}{answer.answer.rstrip()[:60]}…".replace("\n", " "))
     console.say(f"  curl {url}/v1/completions -H 'Content-Type: application/json'{key} -d {shlex.quote(body)}")
     console.say("  next: inv bench   inv logs --follow   inv down")
 

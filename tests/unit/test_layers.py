@@ -12,7 +12,7 @@ from .conftest import REPOSITORY
 
 # Each room may import what stands before it; rooms on one line may not import each other.
 FLOORS = (
-    ("errors", "finding"),
+    ("errors", "finding", "heartbeat"),
     ("interrupt",),
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit"),
     ("catalog", "host", "console"),
@@ -28,6 +28,7 @@ ALONE = {
     "results": set(),
     "audit": set(),
     "errors": set(),
+    "heartbeat": set(),
     "finding": set(),
 }
 PACKAGE = REPOSITORY / "blackstack"

@@ -289,20 +289,3 @@ def test_two_cannot_hold_a_lock_at_once(tmp_path: Path) -> None:
         pass
 
     assert f"process {os.getpid()}, to bring toy up" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "is_garbage"),
-    [
-        (" Tokyo. It has many people.", False),
-        ("도쿄입니다. 일본의 수도이며 가장 큰 도시입니다.", False),
-        ("42", False),
-        ("", True),
-        ("  \n", True),
-        ("!!!!!!!!!!!!!!!!", True),
-        ("the the the the the the the the the", True),
-        ("\ufffd\ufffd\ufffd\ufffd", True),
-    ],
-)
-def test_garbage_is_known_when_it_is_seen(text: str, *, is_garbage: bool) -> None:
-    assert bool(ready.garbage(text)) is is_garbage
