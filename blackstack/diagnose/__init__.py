@@ -34,7 +34,8 @@ def diagnose(log: Log, facts: ExitFacts | None = None, *, language: Language = "
     the code ``unknown``.
     """
     catalogue = load()
-    return judge(catalogue, catalogue.scanner.scan(log), facts, language)
+    kernel = catalogue.scanner.scan(facts.kernel) if facts and facts.kernel else None
+    return judge(catalogue, catalogue.scanner.scan(log), facts, language, kernel=kernel)
 
 
 def finding(code: str, evidence: tuple[str, ...] = (), *, language: Language = "en") -> Finding:

@@ -27,6 +27,9 @@ from blackstack.finding import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+KERNEL_SAYS = ("gpu-xid-fault", "host-oom-killed")
+"""Causes that a line of the kernel's log proves; whoever collects its lines leaves out those of other processes."""
+
 EVIDENCE = 4
 """Lines shown of a finding."""
 
@@ -48,16 +51,33 @@ class _Suspect:
 
 
 def judge(
-    catalogue: Catalogue, scan: Scan, facts: ExitFacts | None = None, language: Language = "en"
+    catalogue: Catalogue,
+    scan: Scan,
+    facts: ExitFacts | None = None,
+    language: Language = "en",
+    *,
+    kernel: Scan | None = None,
 ) -> tuple[Finding, ...]:
-    """Return the findings, most likely first; none for a log in which nothing is wrong."""
+    """Return the findings, most likely first; none for a log in which nothing is wrong.
+
+    Args:
+        catalogue: what is known about failures.
+        scan: what was seen in the log.
+        facts: how the process ended.
+        language: of the findings.
+        kernel: what was seen in the kernel's log of the time.
+    """
     facts = facts or ExitFacts()
     stage, served = _stage(catalogue, scan, facts), _served(catalogue, scan)
     suspects = [s for s in _seen(catalogue, scan) if not (s.signature.startup_only and s.seen[-1].line < served)]
+    if kernel and facts.died:
+        suspects += [s for s in _by_the_kernel(catalogue, kernel) if s.signature.code not in _codes(suspects)]
     death = _death(catalogue, facts, stage) if facts.died else None
     if death and (death.oom_killed or all(s.only_announces for s in suspects)):
         suspects = [s for s in suspects if s.signature.code != death.code]
         suspects.insert(0, _Suspect(catalogue.by_code[death.code], death=death))
+    if facts.outside and facts.outside not in _codes(suspects):
+        suspects.append(_Suspect(catalogue.by_code[facts.outside]))
     if not suspects:
         return _unexplained(catalogue, scan, facts, served, language)
     ended = (
@@ -67,6 +87,15 @@ def judge(
     )
     first, *others = _ranked(suspects)
     return (_finding(first, ended, language), *(_finding(s, (), language) for s in others))
+
+
+def _codes(suspects: list[_Suspect]) -> set[str]:
+    return {suspect.signature.code for suspect in suspects}
+
+
+def _by_the_kernel(catalogue: Catalogue, kernel: Scan) -> list[_Suspect]:
+    """Return the causes that the kernel's log proves; its lines are evidence of the facts, and not of the log."""
+    return [_Suspect(s.signature) for s in _seen(catalogue, kernel) if s.signature.code in KERNEL_SAYS]
 
 
 def known(catalogue: Catalogue, code: str, evidence: tuple[str, ...], language: Language = "en") -> Finding:
@@ -129,7 +158,7 @@ def _last(scan: Scan, regexes: Iterable[str]) -> int:
 
 def _death(catalogue: Catalogue, facts: ExitFacts, stage: str) -> Death | None:
     for death in catalogue.deaths:
-        if death.oom_killed and facts.oom_killed:
+        if death.oom_killed and facts.out_of_memory:
             return death
         if death.exit_code is not None and death.exit_code == facts.exit_code:
             return death
@@ -145,7 +174,7 @@ def _unexplained(
     trouble = [s for regex in catalogue.trouble for s in scan.of(catalogue.pattern(regex)) if s.line > served]
     if not trouble and not facts.died:
         return ()
-    ended = (f"it ended with {facts}",) if facts.died else ()
+    ended = (f"it ended with {facts}", *facts.more) if facts.died else ()
     unknown = _Suspect(catalogue.by_code[UNKNOWN], tuple(sorted(trouble, key=lambda s: s.line)[-1:]))
     last_words = (f"at the end: {line[:_WIDEST]}" for line in scan.tail[-_LAST_WORDS:])
     return (_finding(unknown, (*ended, *last_words), language),)

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from blackstack import shell
 from blackstack.catalog import Stack
+from blackstack.forensics import Traces
 from blackstack.plan import Plan
 from blackstack.progress import Progress
 
@@ -77,6 +78,9 @@ class Runtime(Protocol):
 
     def follow(self, stack: Stack, count: int) -> Iterator[str]:
         """Yield the last lines of the server's log, and then lines as they come, until it ends."""
+
+    def traces(self, stack: Stack) -> Traces:
+        """Look for what its end left outside of its log; to be called before `stop`, which removes some of it."""
 
     def ask(self, stack: Stack, code: str) -> str:
         """Run a line of Python with the server's own interpreter and return what it prints."""

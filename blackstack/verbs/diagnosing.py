@@ -8,18 +8,21 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from blackstack.diagnose import ExitFacts, finding
+from blackstack.catalog import Stack
+from blackstack.diagnose import ExitFacts
 from blackstack.diagnose import diagnose as diagnose_log
 from blackstack.diagnose.__main__ import main as diagnose_main
+from blackstack.diagnose.signatures import UNKNOWN
 from blackstack.errors import BlackstackError, UsageError
-from blackstack.ready import ServerExitedError
+from blackstack.forensics import Traces, kernel_log
 from blackstack.runtime import proc, state
-from blackstack.runtime.base import Running
+from blackstack.runtime.base import Running, Runtime
 from blackstack.verbs.choose import ROOT, all_up, chosen, find, last_one, last_runtime
 
 WHOLE_LOG = 100_000  # lines; more would be a server that has run for days
-EVIDENCE_LINES = 2
+EVIDENCE_LINES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,27 +61,63 @@ def diagnose(question: Question) -> int:
     lines = (found.runtime if found else last_runtime(stack)).tail(stack, WHOLE_LOG)
     if not lines:
         raise UsageError(f"{stack.name} has no log to diagnose", fix=f"inv up --stack {stack.name}")
-    noted = proc.read(state.folder(ROOT, stack.name) / state.UP).get("exit_facts", {})
-    facts = facts_of(found.running) if found else ExitFacts.from_mapping(noted)
+    facts = facts_now(found.runtime, stack, found.running) if found else ExitFacts.from_mapping(_kept_facts(stack))
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, f"{stack.name}.log")
         log.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return diagnose_main([*words, "--facts", json.dumps(asdict(facts)), str(log)])
 
 
-def facts_of(running: Running | None, stage: str | None = None) -> ExitFacts:
-    """Return what the runtime saw of a server's end."""
-    if running is None or running.state == "running":
-        return ExitFacts(stage=stage)
-    return ExitFacts(exit_code=running.exit_code, oom_killed=running.out_of_memory, stage=stage)
+def facts_now(
+    runtime: Runtime, stack: Stack, running: Running | None, stage: str | None = None, *, outside: str = ""
+) -> ExitFacts:
+    """Collect how a server ended, as long as its remains are there.
+
+    Args:
+        runtime: which had it.
+        stack: whose server.
+        running: as the runtime saw it last.
+        stage: the last stage that was reached; None: the one that was noted.
+        outside: the code of what was seen from outside.
+    """
+    stage = stage or _noted_stage(stack)
+    if running is None or running.state in {"running", "unreachable"}:
+        return ExitFacts(stage=stage, outside=outside)
+    try:
+        traces = runtime.traces(stack)
+    except BlackstackError:  # the engine went away with it
+        traces = Traces()
+    kernel, unread = kernel_log(running.started_at, traces.marks)
+    return ExitFacts(
+        exit_code=running.exit_code,
+        oom_killed=running.out_of_memory,
+        stage=stage,
+        asked_to_stop=traces.asked_to_stop,
+        restarts=running.restarts,
+        events=traces.events,
+        memory=traces.memory,
+        quiet_s=traces.quiet_s,
+        kernel=kernel,
+        kernel_unread=unread,
+        core_dump=traces.core_dump,
+        outside=outside,
+    )
 
 
-def name_the_cause(error: BlackstackError, log: Sequence[str]) -> None:
+def _noted_stage(stack: Stack) -> str | None:
+    """Return how far `inv up` saw it come."""
+    stages = proc.read(state.folder(ROOT, stack.name) / state.UP).get("stage_seconds")
+    return next(reversed(stages), None) if isinstance(stages, dict) else None
+
+
+def _kept_facts(stack: Stack) -> dict[str, Any]:
+    facts = proc.read(state.folder(ROOT, stack.name) / state.UP).get("exit_facts")
+    return facts if isinstance(facts, dict) else {}
+
+
+def name_the_cause(error: BlackstackError, log: Sequence[str], facts: ExitFacts | None) -> None:
     """Put the most likely cause in front of an error's evidence, and what mends it in front of its advice."""
-    facts = facts_of(error.running, error.stage) if isinstance(error, ServerExitedError) else None
-    known = [found for found in diagnose_log(list(log), facts) if found.code != "unknown"]
-    if error.code:  # seen from outside: what the log says explains it at best
-        known = [*known, finding(error.code)]
+    known = [found for found in diagnose_log(list(log), facts) if found.code != UNKNOWN]
     if known:
         first = known[0]
         error.why = (f"cause: {first.title}  [{first.code}]", *first.evidence[:EVIDENCE_LINES], *error.why)

@@ -22,7 +22,7 @@ from blackstack.finding import Finding
 from blackstack.heartbeat import Beat, Server, beat
 from blackstack.interrupt import interruptible
 from blackstack.verbs.choose import Found, chosen, find
-from blackstack.verbs.diagnosing import WHOLE_LOG, facts_of
+from blackstack.verbs.diagnosing import WHOLE_LOG, facts_now
 
 LOOK_S = 1.0  # between two looks at the process or container
 NARROWEST = 60
@@ -142,7 +142,7 @@ class _Ours:
         if self.found is None:
             return ()
         with contextlib.suppress(BlackstackError):
-            facts = facts_of(self.found.runtime.observe(self.stack), "first-completion")
+            facts = facts_now(self.found.runtime, self.stack, self.found.runtime.observe(self.stack))
             found = diagnose(self.found.runtime.tail(self.stack, WHOLE_LOG), facts)
             return tuple(one for one in found if one.code != UNKNOWN)
         return ()

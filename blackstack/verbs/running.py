@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from blackstack import catalog, console, doctor, heartbeat, plan, ready
-from blackstack.diagnose import stages
+from blackstack.diagnose import ExitFacts, stages
 from blackstack.engines import ENGINES
 from blackstack.errors import BlackstackError, BlockedError
 from blackstack.interrupt import Interruption, deferred, interruptible, undisturbed
@@ -19,7 +19,7 @@ from blackstack.progress import Pace, Paced, Progress, StageClock, paced
 from blackstack.runtime import proc, state
 from blackstack.runtime.base import Running, Runtime
 from blackstack.verbs.choose import ROOT, Found, all_up, find, named, only, planned, runtime_called, short
-from blackstack.verbs.diagnosing import WHOLE_LOG, facts_of, name_the_cause
+from blackstack.verbs.diagnosing import WHOLE_LOG, facts_now, name_the_cause
 
 
 def build(stack: str | None, wishes: Wishes, *, no_cache: bool = False) -> None:
@@ -110,12 +110,13 @@ def _start(made: Plan, progress: Paced, timeout: float | None, interruption: Int
     except BaseException as error:
         with undisturbed():
             progress.finish(failed=True)
-            removed = _clean_up(made, runtime, progress, error)
+            facts = _facts_of(error, made, runtime, next(reversed(progress.seconds), None))
+            removed = _clean_up(made, runtime, progress, facts)
             progress.finish()
             left = "nothing is left running" if removed else f"it may still run: inv down --stack {name}"
             interruption.leaves = f"{name} is not up: the server was stopped and removed" if removed else left
             if isinstance(error, BlackstackError):
-                name_the_cause(error, _log_of(runtime, made))
+                name_the_cause(error, _log_of(runtime, made), facts)
                 error.fix = (*error.fix, f"inv logs --stack {name}   # its whole log; {left}")
         raise
     with deferred():
@@ -131,7 +132,16 @@ def _log_of(runtime: Runtime, made: Plan) -> list[str]:
         return []
 
 
-def _clean_up(made: Plan, runtime: Runtime, progress: Paced, error: BaseException) -> bool:
+def _facts_of(error: BaseException, made: Plan, runtime: Runtime, stage: str | None) -> ExitFacts | None:
+    """Collect how the server ended, or what was seen of it from outside."""
+    if isinstance(error, ready.ServerExitedError):
+        return facts_now(runtime, made.stack, error.running, error.stage)
+    if isinstance(error, BlackstackError) and error.code:
+        return ExitFacts(stage=stage, outside=error.code)
+    return None
+
+
+def _clean_up(made: Plan, runtime: Runtime, progress: Paced, facts: ExitFacts | None) -> bool:
     """Remove what was started, and return whether that could be done."""
     removed = True
     try:
@@ -139,9 +149,9 @@ def _clean_up(made: Plan, runtime: Runtime, progress: Paced, error: BaseExceptio
     except BlackstackError:  # the error that brought us here is the one to tell
         removed = False
     _note(made, "failed" if removed else "starting", progress)
-    if isinstance(error, ready.ServerExitedError):  # its remains are gone now; `inv diagnose` wants to know
+    if facts:  # its remains are gone now; `inv diagnose` wants to know
         path = state.folder(ROOT, made.stack.name) / state.UP
-        proc.write(path, {**proc.read(path), "exit_facts": asdict(facts_of(error.running, error.stage))})
+        proc.write(path, {**proc.read(path), "exit_facts": asdict(facts)})
     return removed
 
 

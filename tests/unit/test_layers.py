@@ -15,7 +15,7 @@ FLOORS = (
     ("errors", "finding", "heartbeat"),
     ("interrupt",),
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit"),
-    ("catalog", "host", "console"),
+    ("catalog", "host", "console", "forensics"),
     ("plan",),
     ("doctor", "runtime"),
     ("ready",),
