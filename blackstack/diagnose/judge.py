@@ -15,6 +15,7 @@ from blackstack.diagnose.facts import ExitFacts
 from blackstack.diagnose.scan import Pattern, Scan, Sighting
 from blackstack.diagnose.signatures import (
     UNKNOWN,
+    Advice,
     Catalogue,
     Death,
     Item,
@@ -80,11 +81,8 @@ def judge(
         suspects.append(_Suspect(catalogue.by_code[facts.outside]))
     if not suspects:
         return _unexplained(catalogue, scan, facts, served, language)
-    ended = (
-        (f"it ended with {facts}" + (f" at stage «{stage}»" if stage and not facts.stage else ""),)
-        if facts.died
-        else ()
-    )
+    where = f" at stage «{stage}»" if stage and not facts.stage else ""  # a stage that was seen is among the facts
+    ended = (f"it ended with {facts}{where}", *facts.more) if facts.died else ()
     first, *others = _ranked(suspects)
     return (_finding(first, ended, language), *(_finding(s, (), language) for s in others))
 
@@ -189,10 +187,19 @@ def _finding(suspect: _Suspect, more: tuple[str, ...], language: Language) -> Fi
         title=signature.title.say(language),
         evidence=(*_evidence(suspect.seen), *more),
         cause=" — ".join((*meant, signature.cause.say(language))),
-        fix=tuple(advice.say(language) for advice in (*(death.next if death else ()), *signature.fix)),
+        fix=tuple(_once((*(death.next if death else ()), *signature.fix), language)),
         verify=signature.verify,
         source=", ".join(signature.sources),
     )
+
+
+def _once(advices: Iterable[Advice], language: Language) -> Iterable[str]:
+    """Yield what to do; a command that two entries give is told once."""
+    told: set[str] = set()
+    for advice in advices:
+        if not advice.run or advice.run not in told:
+            yield advice.say(language)
+        told.add(advice.run)
 
 
 def _evidence(seen: tuple[Sighting, ...]) -> Iterable[str]:
