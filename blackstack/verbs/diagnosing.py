@@ -90,6 +90,8 @@ def facts_now(
     kernel, unread = kernel_log(running.started_at, traces.marks)
     return ExitFacts(
         exit_code=running.exit_code,
+        # A server that ends well when it is asked to has exit code 0: then the event knows who asked.
+        signal=_sent(traces.events) if running.exit_code == 0 else None,
         oom_killed=running.out_of_memory,
         stage=stage,
         asked_to_stop=traces.asked_to_stop,
@@ -102,6 +104,12 @@ def facts_now(
         core_dump=traces.core_dump,
         outside=outside,
     )
+
+
+def _sent(events: Sequence[str]) -> str | None:
+    """Return the signal that somebody sent to the container last."""
+    sent = [event.removeprefix("kill (").removesuffix(")") for event in events if event.startswith("kill (")]
+    return sent[-1] if sent else None
 
 
 def _noted_stage(stack: Stack) -> str | None:

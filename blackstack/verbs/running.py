@@ -87,7 +87,15 @@ def _join(found: Found, made: Plan, progress: Progress, timeout: float | None) -
             fix=f"inv down --stack {made.stack.name}   # then up again",
         )
     progress.note(f"{made.stack.name} is already up ({found.running.identity})")
-    answer = ready.until_ready(_wait_for(found.runtime, made, found.running.url, timeout), progress)
+    try:
+        answer = ready.until_ready(_wait_for(found.runtime, made, found.running.url, timeout), progress)
+    except BlackstackError as error:
+        if found.note.get("phase") == "ready" and error.code == "not-ready-in-time":
+            error.code = "hung-behind-health"  # it had come up before
+        facts = _facts_of(error, made, found.runtime, None)
+        name_the_cause(error, _log_of(found.runtime, made), facts)
+        error.fix = (*error.fix, f"inv down --stack {made.stack.name}   # it was up before, and was left as it is")
+        raise
     if found.note.get("phase") == "starting":  # its `inv up` was killed; this one has seen it to its end
         _note(made, "ready", identity=found.running.identity)
     return answer

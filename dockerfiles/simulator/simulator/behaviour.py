@@ -31,13 +31,14 @@ class Ending:
     Attributes:
         code: its exit code; negative: the signal that kills it, as `subprocess` has it.
         last_words: a file of ``last_words/`` that it prints before, without its ending; none: not a word.
-        eats_memory: it takes all the memory that it is given, and is killed for it; where nothing limits it, it kills
-            itself as the kernel would have.
+        by: what brings it to its end: ``memory`` takes all that it is given, and is killed for it; ``disk`` fills its
+            temporary folder; ``cache`` makes a cache folder where none can be made. Where nothing limits it, it ends
+            as if something had.
     """
 
     code: int
     last_words: str = ""
-    eats_memory: bool = False
+    by: Literal["", "memory", "disk", "cache"] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +149,9 @@ PROFILES: Final[dict[str, Behaviour]] = {
     "cuda-oom": _engine(start=Start(ends_at="weights", ending=Ending(code=1, last_words="cuda-out-of-memory"))),
     "silent-segfault": _engine(start=Start(ends_at="graph-capture", ending=Ending(code=-signal.SIGSEGV))),
     "silent-abort": _engine(start=Start(ends_at="weights", ending=Ending(code=-signal.SIGABRT))),
-    "oom": _engine(start=Start(ends_at="weights", ending=Ending(code=-signal.SIGKILL, eats_memory=True))),
+    "oom": _engine(start=Start(ends_at="weights", ending=Ending(code=-signal.SIGKILL, by="memory"))),
+    "disk-full": _engine(start=Start(ends_at="weights", ending=Ending(code=1, by="disk"))),
+    "cache-not-writable": _engine(start=Start(ends_at="compile", ending=Ending(code=1, by="cache"))),
     "exits-0": _engine(start=Start(ends_at="weights", ending=Ending(code=0))),
     # It says that it is up.
     "dies-on-first-request": _engine(die_at=1),

@@ -5,11 +5,13 @@ The lines are what vLLM prints there, so that whoever reads a real log reads thi
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -18,7 +20,9 @@ from simulator.behaviour import STAGES, Behaviour, Ending, Stage
 
 LAST_WORDS: Final = Path(__file__).with_name("last_words")
 MEAL: Final = 16 << 20  # bytes taken at a time
-FULL: Final = 1 << 30  # bytes after which nothing seems to limit it
+FULL: Final = 1 << 30  # bytes after which nothing seems to limit its memory
+DISK: Final = 64 << 20  # and its temporary folder
+CACHE: Final = Path("/sys/blackstack-cache")  # sysfs takes no folders, whoever asks; in a container it is read-only
 PAUSE_S: Final = 0.02
 
 # Of each stage, the line with which it begins and the one with which it ends.
@@ -73,8 +77,8 @@ def end(ending: Ending) -> None:
     """End this process, now."""
     if ending.last_words:
         say(LAST_WORDS.joinpath(f"{ending.last_words}.txt").read_text(encoding="utf-8").rstrip())
-    if ending.eats_memory:
-        eat()
+    if ending.by:
+        BRINGS[ending.by]()
     if ending.code < 0:
         number = -ending.code
         if number != signal.SIGKILL:
@@ -89,3 +93,20 @@ def eat() -> None:
     while len(meals) * MEAL < FULL:
         meals.append(bytearray(os.urandom(1)) * MEAL)  # written to, so that it is really there
         time.sleep(PAUSE_S)
+
+
+def fill() -> None:
+    """Fill the temporary folder, and end as an engine does that cannot write its file."""
+    with tempfile.TemporaryFile() as file:
+        for _ in range(DISK // MEAL):
+            file.write(bytes(MEAL))
+            file.flush()
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "model-00001-of-00002.safetensors")
+
+
+def make_cache() -> None:
+    """Make a folder where none can be made, and end as an engine does without its cache."""
+    CACHE.mkdir()
+
+
+BRINGS: Final[Mapping[str, Callable[[], None]]] = {"memory": eat, "disk": fill, "cache": make_cache}

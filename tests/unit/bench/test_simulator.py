@@ -11,6 +11,7 @@ from http.client import HTTPConnection, HTTPException
 
 import pytest
 
+from blackstack import catalog
 from blackstack.bench import Target, Workload, measure
 from simulator import PROFILES, Simulator
 from tests.unit.conftest import REPOSITORY
@@ -71,3 +72,16 @@ def test_sigterm_ends_it_cleanly() -> None:
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(10) == 0
+
+
+def test_the_stack_offers_what_the_simulator_can_do() -> None:
+    stack = catalog.load(REPOSITORY, "simulator")
+
+    assert stack.x.knobs["BEHAVIOUR"].choices == tuple(PROFILES)
+    assert all(profile.set == {"BEHAVIOUR": name} for name, profile in stack.x.profiles.items())
+
+
+def test_the_lesson_names_each_profile() -> None:
+    lesson = (REPOSITORY / "docs/learn-the-failures.md").read_text(encoding="utf-8")
+
+    assert [name for name in catalog.load(REPOSITORY, "simulator").x.profiles if f"`{name}`" not in lesson] == []
