@@ -158,7 +158,7 @@ def _death(catalogue: Catalogue, facts: ExitFacts, stage: str) -> Death | None:
     for death in catalogue.deaths:
         if death.oom_killed and facts.out_of_memory:
             return death
-        if death.exit_code is not None and death.exit_code == facts.exit_code:
+        if death.exit_code is not None and death.exit_code == facts.exit_code and not facts.death_signal:
             return death
         if death.signal and death.signal == facts.death_signal and (not death.stages or stage in death.stages):
             return death

@@ -6,11 +6,14 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from blackstack.runtime import proc, state
 
 from .conftest import Said, Shell, free_port
 
@@ -30,9 +33,12 @@ def code_of(said: Said) -> str:
 
 def leaves_nothing(shell: Shell) -> None:
     """Assert that no process, no port and no lock is left."""
+    folder = shell.root / ".blackstack/run/simulator"
     assert shell.processes() == []
-    assert shell.status("simulator") is None
-    assert shell.inv("down", "--stack", "simulator").code == 0  # which takes the lock
+    assert not (folder / state.SERVER).exists()
+    with state.locked(folder / "up.lock", doing="see that nobody holds it"), socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.bind(("127.0.0.1", int(proc.read(folder / state.UP)["asked_for"]["settings"]["PORT"])))
 
 
 @pytest.mark.parametrize(

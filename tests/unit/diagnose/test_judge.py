@@ -190,6 +190,10 @@ def test_exit_code_0_is_a_fault_before_the_server_has_served_and_none_after() ->
     assert codes("loading", exit_code=0, stage="weights", asked_to_stop=True) == []
 
 
+def test_who_asked_a_server_to_end_is_told_though_it_ended_well() -> None:
+    assert codes(SERVING, exit_code=0, signal="SIGTERM", stage="first-completion") == ["stopped-from-outside"]
+
+
 def test_what_was_seen_from_outside_is_said_after_what_the_log_explains() -> None:
     assert codes(SERVING, outside="garbage-output") == ["garbage-output"]
     assert codes(LIBNUMA, outside="hung-behind-health") == ["libnuma-missing", "hung-behind-health"]
