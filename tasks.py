@@ -138,6 +138,50 @@ def logs(_c: Context, stack: str | None = None, *, follow: bool = False, lines: 
 
 @task(
     help={
+        **STACK,
+        "url": "watch this server instead of a stack's",
+        "model": "the model's name there (default: the first it serves)",
+        "api_key_env": "the variable that holds the key for --url; without it none is sent",
+        "interval": "seconds between two questions",
+        "timeout": "seconds without a token for anybody, after which it is called hung",
+        "once": "ask once: exit code 0 or 1, as a health check wants it",
+        "json_": "for machines: the findings",
+    }
+)
+def watch(
+    _c: Context,
+    stack: str | None = None,
+    url: str | None = None,
+    model: str | None = None,
+    api_key_env: str | None = None,
+    interval: str = "15",
+    timeout: str = "30",
+    *,
+    once: bool = False,
+    json_: bool = False,
+) -> None:
+    """Keep proving that a server answers, and say when and why it does not."""
+    with friendly():
+        from blackstack.verbs import proving
+
+        code = proving.watch(
+            proving.Vigil(
+                stack=stack,
+                url=url,
+                model=model,
+                api_key_env=api_key_env,
+                interval_s=_number("interval", interval) or 0,
+                patience_s=_number("timeout", timeout) or 0,
+                once=once,
+                as_json=json_,
+            )
+        )
+    if code:
+        raise Exit(code=code)
+
+
+@task(
+    help={
         "stack": "a stack whose server ended (default: the one that was up)",
         "log": "a log file instead, or - for standard input",
         "bundle": "also write a redacted archive for a bug report, such as report.tar.gz",

@@ -22,7 +22,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGE = re.compile(r"^  (?P<stage>[\w .:/]+?): (?P<seconds>[\d.]+) s$", re.MULTILINE)
+STAGE = re.compile(r"^  (?P<stage>[\w .:/-]+?): (?P<seconds>[\d.]+) s$", re.MULTILINE)
+
+STARTING = ("create", "import", "weights", "kv-cache", "serving", "first-completion")  # what llama.cpp goes through
 
 
 def main() -> None:
@@ -58,7 +60,7 @@ def main() -> None:
         "seconds": {
             "install": round(installed - began, 1),
             "environment": round(sum(stages.get(name, 0) for name in ("environment", "install")), 1),
-            "start": round(sum(stages.get(name, 0) for name in ("start", "loading", "first answer")), 1),
+            "start": round(sum(stages.get(name, 0) for name in STARTING), 1),
             "bench": round(sum(bench.values()), 1),
             "all": round(ended - began, 1),
         },

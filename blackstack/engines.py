@@ -46,4 +46,11 @@ ENGINES: Mapping[str, Engine] = {
         packages=("sglang", "sgl-kernel", "sglang-kernel", "torch", "flashinfer-python", "triton"),
         source="https://docs.sglang.ai/basic_usage/native_api.html",
     ),
+    "simulator": Engine(
+        health="/health",
+        version_path="/version",
+        version_key="version",
+        packages=(),
+        source="dockerfiles/simulator/simulator/__init__.py",
+    ),
 }

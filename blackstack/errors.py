@@ -15,6 +15,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+from blackstack.finding import Finding
+
 
 class BlackstackError(Exception):
     """Base of everything that a user may see.
@@ -23,12 +25,20 @@ class BlackstackError(Exception):
         what: the sentence that is shown first; no full stop needed.
         why: the cause, or the evidence, a line each.
         fix: what to do next, a command or an advice a line.
+        code: of the finding that it is, where there is one: a slug of `diagnose/signatures.yaml`.
+
+    Attributes:
+        findings: the known causes, most likely first, once somebody has looked for them.
     """
 
     exit_code = 3
 
-    def __init__(self, what: str, *, why: str | Sequence[str] = (), fix: str | Sequence[str] = ()) -> None:
+    def __init__(
+        self, what: str, *, why: str | Sequence[str] = (), fix: str | Sequence[str] = (), code: str = ""
+    ) -> None:
         super().__init__(what)
+        self.code = code
+        self.findings: tuple[Finding, ...] = ()
         self.what = what
         self.why = _lines(why)
         self.fix = _lines(fix)

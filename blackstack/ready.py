@@ -6,25 +6,25 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import requests
 
+from blackstack.diagnose import stages
 from blackstack.engines import Engine
 from blackstack.errors import BlackstackError
+from blackstack.heartbeat import PROMPT, TOKENS, garbage
 from blackstack.progress import Progress
 from blackstack.runtime.base import Running
 
-PROMPT = "The largest city in France is Paris. The largest city in Japan is"
-TOKENS = 16
 POLL_S = 0.1
 PROBE_S = 2.0  # for one look at /health
+LOG_EVERY_S = 0.3  # between two looks at the log: the grain of the stages' seconds
+LOG_LINES = 400  # looked at each time; engines print some hundred lines a second at most
 SHOWN_LINES = 15
 _OK, _UNAVAILABLE = 200, 503
-_MONOTONY = 0.8  # the share of one character, or one word, from which a text of some length is no text
 
 
 class ServerExitedError(BlackstackError):
@@ -35,8 +35,8 @@ class ServerExitedError(BlackstackError):
         stage: at which stage of the wait.
     """
 
-    def __init__(self, what: str, *, why: Sequence[str], fix: str, running: Running | None, stage: str) -> None:
-        super().__init__(what, why=why, fix=fix)
+    def __init__(self, what: str, *, why: Sequence[str], running: Running | None, stage: str) -> None:
+        super().__init__(what, why=why)
         self.running, self.stage = running, stage
 
 
@@ -50,7 +50,7 @@ class Ready:
 
     Attributes:
         answer: the text of the first completion.
-        seconds: from the beginning of the wait to the answer, by stage.
+        seconds: of each stage, from the beginning of the wait to the answer.
     """
 
     answer: str
@@ -85,54 +85,102 @@ class Wait:
 def until_ready(wait: Wait, progress: Progress) -> Ready:
     """Wait until the server answers; an end of its process ends the wait at once.
 
+    The engine's own log says in which stage it is; `diagnose/stages.yaml` knows how.
+
     Raises:
         ServerExitedError: it ended; the error has its exit code and last lines.
         NotReadyError: the time is over, or its answer is garbage.
     """
     began = time.monotonic()
-    seconds: dict[str, float] = {}
-    stage, stage_began = "", began
-
-    def enter(name: str) -> None:
-        nonlocal stage, stage_began
-        if name != stage:
-            if stage:
-                seconds[stage] = time.monotonic() - stage_began
-            stage, stage_began = name, time.monotonic()
-            progress.stage(name)
-
+    start = _Start(wait, progress)
     with requests.Session() as session:
         session.trust_env = False  # a proxy for the world outside must not see questions to our own server
-        enter("loading")
-        while not _is_healthy(session, wait):
-            _check_alive(wait, stage)
-            if time.monotonic() - began > wait.timeout:
-                raise _too_late(wait, stage)
-            for line in wait.tail(1):
-                progress.line(line)
-            time.sleep(POLL_S)
-        enter("first answer")
+        if not _is_healthy(session, wait):
+            start.enter(stages.FIRST)
+            while not _is_healthy(session, wait):
+                start.look()
+                start.check_alive()
+                if time.monotonic() - began > wait.timeout:
+                    raise _too_late(wait, start.stage)
+                time.sleep(POLL_S)
+            start.look(now=True)
+        start.enter(stages.LAST)
         left = max(wait.timeout - (time.monotonic() - began), PROBE_S)
         try:
             text = complete(session, wait, timeout=left)
         except requests.RequestException as error:
             time.sleep(POLL_S * 3)  # a dying server closes its socket a moment before its process is gone
-            _check_alive(wait, stage)
+            start.check_alive()
             if isinstance(error, requests.Timeout):
-                raise _too_late(wait, stage) from error
+                raise _hung(wait, left) from error
             raise BlackstackError(
                 f"{wait.url} says that it is healthy, and does not complete a prompt",
                 why=[_said(error), *_last_lines(wait)],
                 fix=wait.again,
+                code="answers-with-errors",
             ) from error
     if wrong := garbage(text):
         raise NotReadyError(
             f"{wait.url} answers, but with garbage: {wrong}",
             why=[f"asked: {PROMPT!r}", f"answer: {text[:200]!r}"],
-            fix="another attention backend, quantisation or version; such a server must not be measured",
+            code="garbage-output",
         )
-    seconds[stage] = time.monotonic() - stage_began
-    return Ready(answer=text, seconds=seconds)
+    return Ready(answer=text, seconds=start.ended())
+
+
+class _Start:
+    """Follows a start through its stages, by the engine's own log."""
+
+    def __init__(self, wait: Wait, progress: Progress) -> None:
+        self.wait, self.progress = wait, progress
+        self.stage = ""
+        self.seconds: dict[str, float] = {}
+        self._began = self._looked = time.monotonic()
+        self._order = [stage.name for stage in stages.load()]
+
+    def enter(self, name: str) -> None:
+        """Begin a stage that comes after the current one."""
+        if self.stage and self._order.index(name) <= self._order.index(self.stage):
+            return
+        self.ended()
+        self.stage = name
+        self.progress.stage(name)
+
+    def ended(self) -> dict[str, float]:
+        """End the current stage, and return the seconds of all."""
+        now = time.monotonic()
+        if self.stage:
+            self.seconds[self.stage] = round(now - self._began, 3)
+        self._began = now
+        return self.seconds
+
+    def look(self, *, now: bool = False) -> None:
+        """Look at the log, if it is time: which stage has been entered, and what is the newest line."""
+        if not now and time.monotonic() - self._looked < LOG_EVERY_S:
+            return
+        lines = self.wait.tail(LOG_LINES)
+        for name in stages.entered(lines):
+            if name != stages.LAST:  # it was asked by somebody else, or by itself; we have not asked yet
+                self.enter(name)
+        if lines:
+            self.progress.line(lines[-1])
+        self._looked = time.monotonic()
+
+    def check_alive(self) -> None:
+        """Raise when the server has ended; the log's last word on the stage counts."""
+        running = self.wait.observe()
+        if running is not None and running.state == "running" and not running.restarts:
+            return
+        if self.stage != stages.LAST:
+            self.look(now=True)
+        how = "its process is gone" if running is None else running.ended
+        doing = stages.by_name()[self.stage or stages.FIRST].say.en
+        raise ServerExitedError(
+            f"the server ended at stage «{self.stage}» ({doing}): {how}",
+            why=_last_lines(self.wait),
+            running=running,
+            stage=self.stage,
+        )
 
 
 def complete(session: requests.Session, wait: Wait, *, timeout: float) -> str:
@@ -155,27 +203,6 @@ def complete(session: requests.Session, wait: Wait, *, timeout: float) -> str:
         raise requests.exceptions.InvalidJSONError(f"no completion in {str(data)[:200]}") from error
 
 
-def garbage(text: str) -> str:
-    """Return what is wrong with a completion, or nothing.
-
-    >>> garbage("!!!!!!!!!!!!!!!!")
-    "one character over and over: '!'"
-    """
-    bare = "".join(text.split())
-    if not bare:
-        return "it is empty"
-    if "\N{REPLACEMENT CHARACTER}" * 2 in bare:
-        return "it has bytes that are no text"
-    character, count = Counter(bare).most_common(1)[0]
-    if len(bare) >= TOKENS // 2 and count / len(bare) > _MONOTONY:
-        return f"one character over and over: {character!r}"
-    words = text.split()
-    word, count = Counter(words).most_common(1)[0]
-    if len(words) >= TOKENS // 2 and count / len(words) > _MONOTONY:
-        return f"one word over and over: {word!r}"
-    return ""
-
-
 def _is_healthy(session: requests.Session, wait: Wait) -> bool:
     try:
         return session.get(wait.url + wait.engine.health, timeout=PROBE_S).status_code == _OK
@@ -183,28 +210,21 @@ def _is_healthy(session: requests.Session, wait: Wait) -> bool:
         return False  # nothing listens yet, or it is too busy loading
 
 
-def _check_alive(wait: Wait, stage: str) -> None:
-    running = wait.observe()
-    if running is not None and running.state == "running" and not running.restarts:
-        return
-    how = "its process is gone" if running is None else running.ended
-    raise ServerExitedError(
-        f"the server ended while {_DOING.get(stage, stage)}: {how}",
-        why=_last_lines(wait),
-        fix="the cause stands in the lines above",
-        running=running,
-        stage=stage,
+def _too_late(wait: Wait, stage: str) -> NotReadyError:
+    return NotReadyError(
+        f"no answer within {wait.timeout:g} s; it was still at stage «{stage}» ({stages.by_name()[stage].say.en})",
+        why=[f"this has meant: {stages.by_name()[stage].slow.en}", *_last_lines(wait)],
+        fix=[f"give it more time: {wait.again} --timeout {wait.timeout * 2:g}"],
+        code="not-ready-in-time",
     )
 
 
-_DOING = {"loading": "it loaded", "first answer": "it worked on its first answer"}
-
-
-def _too_late(wait: Wait, stage: str) -> NotReadyError:
+def _hung(wait: Wait, seconds: float) -> NotReadyError:
     return NotReadyError(
-        f"no answer within {wait.timeout:g} s; it was still at «{stage}»",
+        f"{wait.url} says that it is healthy, and has not answered the first prompt within {seconds:.0f} s",
         why=_last_lines(wait),
         fix=[f"give it more time: {wait.again} --timeout {wait.timeout * 2:g}"],
+        code="hung-behind-health",
     )
 
 

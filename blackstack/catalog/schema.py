@@ -147,7 +147,7 @@ class XStack(Block):
     """
 
     title: str
-    engine: Literal["llamacpp", "vllm", "sglang"]
+    engine: Literal["llamacpp", "vllm", "sglang", "simulator"]
     engine_version: str | None = None
     model: str
     status: Status

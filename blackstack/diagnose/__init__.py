@@ -2,6 +2,7 @@
 
 ::
 
+    stages.yaml ──────► stages ──┐
     signatures.yaml ──► signatures ──► scan ◄── stream ◄── a log of any size
                                         │
                         facts ────────► judge ──► Finding, most likely first
@@ -14,15 +15,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blackstack.diagnose.entries import Language
 from blackstack.diagnose.facts import ExitFacts
-from blackstack.diagnose.judge import judge
-from blackstack.diagnose.signatures import Language, load
+from blackstack.diagnose.judge import judge, known
+from blackstack.diagnose.signatures import load
 
 if TYPE_CHECKING:
     from blackstack.diagnose.stream import Log
     from blackstack.finding import Finding
 
-__all__ = ["ExitFacts", "diagnose"]
+__all__ = ["ExitFacts", "diagnose", "finding"]
 
 
 def diagnose(log: Log, facts: ExitFacts | None = None, *, language: Language = "en") -> tuple[Finding, ...]:
@@ -32,4 +34,10 @@ def diagnose(log: Log, facts: ExitFacts | None = None, *, language: Language = "
     the code ``unknown``.
     """
     catalogue = load()
-    return judge(catalogue, catalogue.scanner.scan(log), facts, language)
+    kernel = catalogue.scanner.scan(facts.kernel) if facts and facts.kernel else None
+    return judge(catalogue, catalogue.scanner.scan(log), facts, language, kernel=kernel)
+
+
+def finding(code: str, evidence: tuple[str, ...] = (), *, language: Language = "en") -> Finding:
+    """Return the finding of a cause that was seen otherwise than in a log, such as an answer that is garbage."""
+    return known(load(), code, evidence, language)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blackstack.diagnose.anchors import anchors
-from blackstack.diagnose.signatures import Catalogue, Language, Signature, load, regexes
+from blackstack.diagnose.entries import Language
+from blackstack.diagnose.signatures import Catalogue, Signature, load, regexes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

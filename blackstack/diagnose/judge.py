@@ -10,22 +10,26 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
+from blackstack.diagnose.entries import Language
 from blackstack.diagnose.facts import ExitFacts
 from blackstack.diagnose.scan import Pattern, Scan, Sighting
 from blackstack.diagnose.signatures import (
-    SERVING,
     UNKNOWN,
+    Advice,
     Catalogue,
     Death,
     Item,
-    Language,
     Signature,
     Together,
 )
+from blackstack.diagnose.stages import SERVING
 from blackstack.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+KERNEL_SAYS = ("gpu-xid-fault", "host-oom-killed")
+"""Causes that a line of the kernel's log proves; whoever collects its lines leaves out those of other processes."""
 
 EVIDENCE = 4
 """Lines shown of a finding."""
@@ -48,21 +52,53 @@ class _Suspect:
 
 
 def judge(
-    catalogue: Catalogue, scan: Scan, facts: ExitFacts | None = None, language: Language = "en"
+    catalogue: Catalogue,
+    scan: Scan,
+    facts: ExitFacts | None = None,
+    language: Language = "en",
+    *,
+    kernel: Scan | None = None,
 ) -> tuple[Finding, ...]:
-    """Return the findings, most likely first; none for a log in which nothing is wrong."""
+    """Return the findings, most likely first; none for a log in which nothing is wrong.
+
+    Args:
+        catalogue: what is known about failures.
+        scan: what was seen in the log.
+        facts: how the process ended.
+        language: of the findings.
+        kernel: what was seen in the kernel's log of the time.
+    """
     facts = facts or ExitFacts()
     stage, served = _stage(catalogue, scan, facts), _served(catalogue, scan)
     suspects = [s for s in _seen(catalogue, scan) if not (s.signature.startup_only and s.seen[-1].line < served)]
+    if kernel and facts.died:
+        suspects += [s for s in _by_the_kernel(catalogue, kernel) if s.signature.code not in _codes(suspects)]
     death = _death(catalogue, facts, stage) if facts.died else None
     if death and (death.oom_killed or all(s.only_announces for s in suspects)):
         suspects = [s for s in suspects if s.signature.code != death.code]
         suspects.insert(0, _Suspect(catalogue.by_code[death.code], death=death))
+    if facts.outside and facts.outside not in _codes(suspects):
+        suspects.append(_Suspect(catalogue.by_code[facts.outside]))
     if not suspects:
         return _unexplained(catalogue, scan, facts, served, language)
-    ended = (f"it ended with {facts}" + (f" at stage «{stage}»" if stage else ""),) if facts.died else ()
+    where = f" at stage «{stage}»" if stage and not facts.stage else ""  # a stage that was seen is among the facts
+    ended = (f"it ended with {facts}{where}", *facts.more) if facts.died else ()
     first, *others = _ranked(suspects)
     return (_finding(first, ended, language), *(_finding(s, (), language) for s in others))
+
+
+def _codes(suspects: list[_Suspect]) -> set[str]:
+    return {suspect.signature.code for suspect in suspects}
+
+
+def _by_the_kernel(catalogue: Catalogue, kernel: Scan) -> list[_Suspect]:
+    """Return the causes that the kernel's log proves; its lines are evidence of the facts, and not of the log."""
+    return [_Suspect(s.signature) for s in _seen(catalogue, kernel) if s.signature.code in KERNEL_SAYS]
+
+
+def known(catalogue: Catalogue, code: str, evidence: tuple[str, ...], language: Language = "en") -> Finding:
+    """Return the finding of a cause that was seen otherwise than in a log."""
+    return _finding(_Suspect(catalogue.by_code[code]), evidence, language)
 
 
 def _ranked(suspects: list[_Suspect]) -> list[_Suspect]:
@@ -104,14 +140,14 @@ def _stage(catalogue: Catalogue, scan: Scan, facts: ExitFacts) -> str:
     """Return the last stage that was reached; whoever watched the start knows it best."""
     if facts.stage:
         return facts.stage
-    reached = [(_last(scan, stage.seen), number) for number, stage in enumerate(catalogue.stages)]
+    reached = [(_last(scan, stage.lines), number) for number, stage in enumerate(catalogue.stages)]
     line, number = max(reached)
     return catalogue.stages[number].name if line else ""
 
 
 def _served(catalogue: Catalogue, scan: Scan) -> int:
     """Return the last line that shows a working server; 0 for none."""
-    return max(_last(scan, stage.seen) for stage in catalogue.stages if stage.name in SERVING)
+    return max(_last(scan, stage.lines) for stage in catalogue.stages if stage.name in SERVING)
 
 
 def _last(scan: Scan, regexes: Iterable[str]) -> int:
@@ -120,7 +156,9 @@ def _last(scan: Scan, regexes: Iterable[str]) -> int:
 
 def _death(catalogue: Catalogue, facts: ExitFacts, stage: str) -> Death | None:
     for death in catalogue.deaths:
-        if death.oom_killed and facts.oom_killed:
+        if death.oom_killed and facts.out_of_memory:
+            return death
+        if death.exit_code is not None and death.exit_code == facts.exit_code and not facts.death_signal:
             return death
         if death.signal and death.signal == facts.death_signal and (not death.stages or stage in death.stages):
             return death
@@ -134,7 +172,7 @@ def _unexplained(
     trouble = [s for regex in catalogue.trouble for s in scan.of(catalogue.pattern(regex)) if s.line > served]
     if not trouble and not facts.died:
         return ()
-    ended = (f"it ended with {facts}",) if facts.died else ()
+    ended = (f"it ended with {facts}", *facts.more) if facts.died else ()
     unknown = _Suspect(catalogue.by_code[UNKNOWN], tuple(sorted(trouble, key=lambda s: s.line)[-1:]))
     last_words = (f"at the end: {line[:_WIDEST]}" for line in scan.tail[-_LAST_WORDS:])
     return (_finding(unknown, (*ended, *last_words), language),)
@@ -149,10 +187,19 @@ def _finding(suspect: _Suspect, more: tuple[str, ...], language: Language) -> Fi
         title=signature.title.say(language),
         evidence=(*_evidence(suspect.seen), *more),
         cause=" — ".join((*meant, signature.cause.say(language))),
-        fix=tuple(advice.say(language) for advice in (*(death.next if death else ()), *signature.fix)),
+        fix=tuple(_once((*(death.next if death else ()), *signature.fix), language)),
         verify=signature.verify,
         source=", ".join(signature.sources),
     )
+
+
+def _once(advices: Iterable[Advice], language: Language) -> Iterable[str]:
+    """Yield what to do; a command that two entries give is told once."""
+    told: set[str] = set()
+    for advice in advices:
+        if not advice.run or advice.run not in told:
+            yield advice.say(language)
+        told.add(advice.run)
 
 
 def _evidence(seen: tuple[Sighting, ...]) -> Iterable[str]:

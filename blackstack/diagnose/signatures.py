@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     PositiveInt,
@@ -20,8 +17,10 @@ from pydantic import (
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from blackstack.diagnose.anchors import anchors, compiled
+from blackstack.diagnose import stages
+from blackstack.diagnose.entries import Checked, Entry, Language, Searched, Words
 from blackstack.diagnose.scan import Pattern, Scanner
+from blackstack.diagnose.stages import Stage
 from blackstack.errors import UsageError
 from blackstack.finding import Severity
 
@@ -30,45 +29,8 @@ SIGNATURES = Path(__file__).with_name("signatures.yaml")
 UNKNOWN = "unknown"
 """The code of the finding that says: it failed, and we do not know why."""
 
-SERVING = ("serving", "first-completion")
-"""The stages from which on a warning of the start is only a warning."""
 
-Language = Literal["en", "ko"]
-
-
-def _searchable(regex: str) -> str:
-    anchors(regex)
-    return regex
-
-
-def _regex(regex: str) -> str:
-    compiled(regex)
-    return regex
-
-
-Searched = Annotated[str, AfterValidator(_searchable)]
-"""A regular expression that is looked for in the whole log, so it needs an anchor."""
-
-Checked = Annotated[str, AfterValidator(_regex)]
-"""A regular expression that is only tried on a line that was found already."""
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Words(_Entry):
-    """A sentence in the languages of the guide."""
-
-    en: str = Field(min_length=1)
-    ko: str = Field(min_length=1)
-
-    def say(self, language: Language) -> str:
-        """Return the sentence in *language*."""
-        return self.ko if language == "ko" else self.en
-
-
-class Advice(_Entry):
+class Advice(Entry):
     """A command to run and why, or what to do where no command can."""
 
     run: str = ""
@@ -89,7 +51,7 @@ class Advice(_Entry):
         return f"{self.run}  # {words}" if self.run and words else self.run or words
 
 
-class Together(_Entry):
+class Together(Entry):
     """Patterns that mean something only near each other."""
 
     all: tuple[Searched, ...]
@@ -104,26 +66,19 @@ Item = Annotated[
 """One of the ways in which a cause shows itself."""
 
 
-class Stage(_Entry):
-    """A step of a server's start, and the log lines that show that it was reached."""
-
-    name: str
-    say: Words
-    seen: tuple[Searched, ...]
-
-
-class Death(_Entry):
+class Death(Entry):
     """What a silent end has meant before."""
 
     code: str
     oom_killed: bool = False
+    exit_code: int | None = None
     signal: str = ""
     stages: tuple[str, ...] = ()
     meant: Words | None = None
     next: tuple[Advice, ...] = ()
 
 
-class Signature(_Entry):
+class Signature(Entry):
     """One cause: how it shows itself, why it is so, and what mends it."""
 
     code: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
@@ -143,7 +98,7 @@ class Signature(_Entry):
     sources: tuple[str, ...] = Field(min_length=1)
 
 
-class Catalogue(_Entry):
+class Catalogue(Entry):
     """All that is known about failures."""
 
     harmless: tuple[Checked, ...]
@@ -155,15 +110,14 @@ class Catalogue(_Entry):
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         codes = [s.code for s in self.signatures]
-        stages = {stage.name for stage in self.stages}
+        known = {stage.name for stage in self.stages}
         faults = [f"{code}: there are two of it" for code in sorted({c for c in codes if codes.count(c) > 1})]
         for s in self.signatures:
             if s.consequence_of != "everything":
                 faults += [f"{s.code}: consequence_of names no code: {c}" for c in s.consequence_of if c not in codes]
         for death in self.deaths:
             faults += [f"deaths: no such code: {death.code}"] * (death.code not in codes)
-            faults += [f"deaths: no such stage: {name}" for name in death.stages if name not in stages]
-        faults += [f"stages: {name} is needed" for name in SERVING if name not in stages]
+            faults += [f"deaths: no such stage: {name}" for name in death.stages if name not in known]
         faults += [f"signatures: {UNKNOWN} is needed"] * (UNKNOWN not in codes)
         if faults:
             raise ValueError("; ".join(faults))
@@ -180,7 +134,7 @@ class Catalogue(_Entry):
         return Scanner(
             [
                 *(self.pattern(regex) for regex in self.trouble),
-                *(Pattern(regex) for stage in self.stages for regex in stage.seen),
+                *(Pattern(regex) for stage in self.stages for regex in stage.lines),
                 *(self.pattern(r, s) for s in self.signatures for item in s.any for r in regexes(item)),
                 *(self.pattern(r, s) for s in self.signatures for r in s.none),
             ]
@@ -206,7 +160,7 @@ def load(path: Path = SIGNATURES) -> Catalogue:
     """
     try:
         data = YAML(typ="safe", pure=True).load(path)
-        return Catalogue.model_validate(data)
+        return Catalogue.model_validate({**data, "stages": stages.load()})
     except YAMLError as error:
         raise UsageError(f"{path.name} is not YAML", why=str(error)) from error
     except ValidationError as error:

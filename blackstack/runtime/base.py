@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from blackstack import shell
 from blackstack.catalog import Stack
+from blackstack.forensics import Traces
 from blackstack.plan import Plan
 from blackstack.progress import Progress
 
@@ -80,6 +81,9 @@ class Runtime(Protocol):
 
     def peak_memory(self, stack: Stack) -> int | None:
         """Return the bytes of main memory that the server took at most; None where that cannot be known."""
+
+    def traces(self, stack: Stack) -> Traces:
+        """Look for what its end left outside of its log; to be called before `stop`, which removes some of it."""
 
     def ask(self, stack: Stack, code: str) -> str:
         """Run a line of Python with the server's own interpreter and return what it prints."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
 
-from blackstack import host, shell
+from blackstack import forensics, host, shell
 from blackstack.catalog import Stack
 from blackstack.errors import BlackstackError, BlockedError
+from blackstack.forensics import Traces
 from blackstack.plan import Plan, compose_argv
 from blackstack.progress import Progress
 from blackstack.runtime import state
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 _PROJECT = "com.docker.compose.project"  # labels that compose writes
 _SERVICE = "com.docker.compose.service"
 _STOP_S = "10"
+_TOLD = ("oom", "kill", "die", "stop", "restart")  # the events that tell of an end
 _KEPT_LINES = 10_000  # of the log, when the container is removed
 
 
@@ -48,7 +53,7 @@ class DockerRuntime:
     def start(self, plan: Plan, progress: Progress) -> Running:
         """Have compose create and start the container."""
         (step,) = plan.steps_of("start")
-        progress.stage("start")
+        progress.stage("create")
         progress.command(step.typed)
         for name, text in step.files.items():
             (self.root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -115,6 +120,29 @@ class DockerRuntime:
             return int(self.ask(stack, "print(open('/sys/fs/cgroup/memory.peak').read())"))
         return None
 
+    def traces(self, stack: Stack) -> Traces:
+        """Look at the container's events, its log's age, and, while it lives, its cgroup."""
+        container = self._container(stack)
+        if container is None:
+            return Traces()
+        now = container.attrs["State"]
+        with _asking():
+            newest = _joined(container.logs(tail=1, timestamps=True)).decode(errors="replace").partition(" ")[0]
+            events = host.client().events(
+                since=int(_seconds(container.attrs["Created"])),
+                until=int(time.time()) + 1,
+                filters={"container": container.id, "event": list(_TOLD)},
+                decode=True,
+            )
+            told = tuple(_event(event) for event in events)
+        end = time.time() if now["Running"] else _seconds(now.get("FinishedAt", ""))
+        return Traces(
+            events=tuple(dict.fromkeys(told)),
+            memory={k: n for k, n in forensics.memory_counters(now.get("Pid") or 0).items() if n},
+            quiet_s=max(0.0, end - _seconds(newest)) if newest else None,
+            marks=(str(container.id),),
+        )
+
     def ask(self, stack: Stack, code: str) -> str:
         """Run a line of Python inside the container."""
         container = self._container(stack)
@@ -143,6 +171,24 @@ def _asking() -> Iterator[None]:
         yield
     except (DockerException, requests.RequestException) as error:
         raise host.no_engine(str(error)[:300]) from error
+
+
+def _event(event: dict[str, Any]) -> str:
+    """Say an event of a container in a word or two."""
+    about = event.get("Actor", {}).get("Attributes", {})
+    number = about.get("signal", "")
+    if number.isdigit():
+        number = signal.Signals(int(number)).name
+    more = number or (f"exit code {about['exitCode']}" if "exitCode" in about else "")
+    return f"{event.get('Action')} ({more})" if more else str(event.get("Action"))
+
+
+def _seconds(text: str) -> float:
+    """Return a time of the engine's (RFC 3339, nanoseconds) as seconds since the epoch; 0 where it is none."""
+    try:
+        return datetime.fromisoformat(f"{text[:19]}+00:00").timestamp() + float(f"0{text[19:].rstrip('Z') or '.0'}")
+    except ValueError:
+        return 0.0
 
 
 def _log(container: Container, lines: int) -> bytes:

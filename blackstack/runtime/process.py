@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from blackstack import shell
+from blackstack import forensics, shell
 from blackstack.catalog import Stack
 from blackstack.errors import BlackstackError, BlockedError
+from blackstack.forensics import Traces
 from blackstack.interrupt import deferred, undisturbed
 from blackstack.plan import COMPLETE, Plan, Step
 from blackstack.progress import Progress
@@ -27,6 +29,7 @@ LOG_BYTES = 10_000_000  # a file of the log, and this many old ones beside it
 LOG_COUNT = 3
 GRACE_S = 10.0  # between SIGTERM and SIGKILL, as `docker stop` has it
 POLL_S = 0.1
+_DUMPING = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}  # core(5)
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,10 @@ class ProcessRuntime:
             raise BlockedError(f"there is no interpreter {step.argv[0]}", fix="--python takes a path to a Python")
         folder = state.folder(self.root, plan.stack.name)
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in (state.SERVER, state.EXIT):
+        old_logs = (f"{state.LOG}.{number}" for number in range(1, LOG_COUNT + 1))
+        for stale in (state.SERVER, state.EXIT, *old_logs):
             (folder / stale).unlink(missing_ok=True)
-        progress.stage("start")
+        progress.stage("create")
         progress.command(step.typed)
         order = {
             "argv": step.argv,
@@ -77,7 +81,7 @@ class ProcessRuntime:
             "env": {**os.environ, "PYTHONUNBUFFERED": "1", **step.env},
             "cwd": str(self.root),
             "folder": str(folder),
-            "note": {"url": plan.url, "python": plan.python},
+            "note": {"url": plan.url, "python": plan.python, "memory": forensics.memory_counters(os.getpid())},
             "log_bytes": LOG_BYTES,
             "log_count": LOG_COUNT,
             "grace_s": GRACE_S,
@@ -157,6 +161,27 @@ class ProcessRuntime:
         pid = proc.read(state.folder(self.root, stack.name) / state.SERVER).get("pid")
         peaks = [proc.peak_memory(member) for member in proc.session(pid)] if isinstance(pid, int) else []
         return sum(peaks) or None
+
+    def traces(self, stack: Stack) -> Traces:
+        """Look at its cgroup, its log's age, and its core dump."""
+        folder = state.folder(self.root, stack.name)
+        note, ended = proc.read(folder / state.SERVER), proc.read(folder / state.EXIT)
+        pid = note.get("pid")
+        if not isinstance(pid, int):
+            return Traces()
+        log = folder / state.LOG
+        end = datetime.fromisoformat(ended["ended_at"]).timestamp() if "ended_at" in ended else time.time()
+        code = ended.get("code")
+        crashed = isinstance(code, int) and -code in _DUMPING
+        return Traces(
+            # An environment has no cgroup of its own: what its cgroup counted since it started may be a neighbour's,
+            # and is only believed of a server that was killed.
+            memory=forensics.grown(note.get("memory", {}), forensics.memory_counters(os.getpid())),
+            quiet_s=max(0.0, end - log.stat().st_mtime) if log.is_file() else None,
+            core_dump=forensics.core_dump(pid, self.root) if crashed else "",
+            asked_to_stop=bool(ended.get("asked")),
+            marks=(f"pid={pid},", f"[{pid}]", f"process {pid} "),
+        )
 
     def ask(self, stack: Stack, code: str) -> str:
         """Run a line of Python with the environment's interpreter."""

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from blackstack import doctor, inside, ready, serving
+from blackstack import aftermath, doctor, inside, ready, serving
 from blackstack.bench import Measurement, Target, Workload, measure
 from blackstack.errors import BlackstackError, BlockedError, UsageError
 from blackstack.finding import Finding
 from blackstack.host import Host
 from blackstack.interrupt import Interruption, undisturbed
 from blackstack.plan import Plan
-from blackstack.progress import Progress, StageClock
+from blackstack.progress import Progress, paced
 from blackstack.runtime import state
 from blackstack.runtime.base import Running, Runtime
 from blackstack.trial.cell import Cell, Evidence, Outcome, Quality, Seen, Trial
@@ -80,7 +80,7 @@ def attempt(
         doctor.refuse_if_blocked(made, machine)
         with serve(made, progress, timeout=timeout) as server:
             trial = replace(trial, load_s=round(server.load_s, 3))
-            trial = _with_evidence(trial, cell.evidence, serving.log_of(runtime, made))
+            trial = _with_evidence(trial, cell.evidence, aftermath.log_of(runtime, made.stack))
             found = inside.found(made.stack, runtime, server.running, {}, server.target)
             trial = replace(trial, found_inside=found)
             seen = probe(server.target, progress)
@@ -88,9 +88,9 @@ def attempt(
             peak = runtime.peak_memory(made.stack)
             trial = replace(trial, seen=seen, peak_memory_bytes=peak)
             alive = runtime.observe(made.stack)
-            trial = _judged(trial, alive, lambda: serving.log_of(runtime, made))
+            trial = _judged(trial, alive, runtime, made)
     except BlackstackError as error:
-        trial = _failed(trial, error, serving.log_of(runtime, made))
+        trial = _failed(trial, error, aftermath.log_of(runtime, made.stack))
     except Exception as error:  # noqa: BLE001 - a mistake of ours in one cell must not cost the others
         why = f"our mistake: {type(error).__name__}: {error}"
         trial = replace(
@@ -103,14 +103,16 @@ def attempt(
 def serve(made: Plan, progress: Progress, *, timeout: float | None = None) -> Iterator[Server]:
     """Bring a plan up for as long as the block lasts, and take it down whatever happens in it."""
     runtime, note = serving.runtime_of(made), state.folder(made.stack.root, made.stack.name) / state.UP
-    clock = StageClock()
-    with state.locked(note.with_name("up.lock"), doing=f"bring {made.stack.name} up or down"):
-        answer = serving.start(made, _Both(progress, clock), timeout, Interruption())
+    with (
+        state.locked(note.with_name("up.lock"), doing=f"bring {made.stack.name} up or down"),
+        paced(progress, serving.paces()) as clock,
+    ):
+        answer = serving.start(made, clock, timeout, Interruption())
         try:
             running = runtime.observe(made.stack)
             if running is None or running.state != "running":
                 raise BlackstackError("the server ended right after its first answer")
-            load_s = clock.seconds.get("start", 0.0) + sum(answer.seconds.values())
+            load_s = clock.seconds.get("create", 0.0) + sum(answer.seconds.values())
             yield Server(made=made, runtime=runtime, running=running, load_s=load_s)
         finally:
             with undisturbed():
@@ -171,16 +173,16 @@ def _with_evidence(trial: Trial, evidence: Evidence | None, log: Sequence[str]) 
     return trial
 
 
-def _judged(trial: Trial, alive: Running | None, log: Callable[[], Sequence[str]]) -> Trial:
+def _judged(trial: Trial, alive: Running | None, runtime: Runtime, made: Plan) -> Trial:
     """Return the trial with what the measurement says against it; answers weigh more than anything else."""
-    seen = trial.seen
+    seen, log = trial.seen, aftermath.log_of(runtime, made.stack)
     if alive is None or alive.state != "running" or alive.restarts:
-        error = ready.ServerExitedError("", why=(), fix="", running=alive, stage="measure")
         how = alive.ended if alive else "its process is gone"
-        return _explained(replace(trial, outcome="crashed", why=f"it ended while it was measured: {how}"), error, log())
+        found = aftermath.causes(log, aftermath.facts_now(runtime, made.stack, alive, "measure"))
+        return _explained(replace(trial, outcome="crashed", why=f"it ended while it was measured: {how}"), found, log)
     if seen.failed:
         return replace(
-            trial, outcome="requests failed", why=f"{seen.failed} of {seen.of} requests failed", lines=_end_of(log())
+            trial, outcome="requests failed", why=f"{seen.failed} of {seen.of} requests failed", lines=_end_of(log)
         )
     if seen.quality and (wrong := seen.quality.wrong(None)):
         return replace(trial, outcome="wrong answers", why=wrong)
@@ -195,13 +197,13 @@ def _failed(trial: Trial, error: BlackstackError, log: Sequence[str]) -> Trial:
     if isinstance(error, UsageError | BlockedError):
         outcome = "refused"
     elif isinstance(error, ready.NotReadyError):
-        outcome = "wrong answers" if "garbage" in error.what else "too late"
-    return _explained(replace(trial, outcome=outcome, why=error.what), error, log)
-
-
-def _explained(trial: Trial, error: BlackstackError, log: Sequence[str]) -> Trial:
+        outcome = "wrong answers" if error.code == "garbage-output" else "too late"
     # Of one that was late the log ends with our own stopping it, which would be taken for the cause.
-    findings: tuple[Finding, ...] = serving.causes(error, log) if trial.outcome == "crashed" else ()
+    found = error.findings if outcome == "crashed" else ()
+    return _explained(replace(trial, outcome=outcome, why=error.what), found, log)
+
+
+def _explained(trial: Trial, findings: Sequence[Finding], log: Sequence[str]) -> Trial:
     if not findings:
         return replace(trial, lines=_end_of(log) if trial.outcome != "refused" else ())
     first = findings[0]
@@ -211,28 +213,3 @@ def _explained(trial: Trial, error: BlackstackError, log: Sequence[str]) -> Tria
 
 def _end_of(log: Sequence[str]) -> tuple[str, ...]:
     return tuple(line[:300] for line in log[-KEPT_LINES:])
-
-
-@dataclass(frozen=True)
-class _Both:
-    """Progress for a reader, with a clock beside it."""
-
-    reader: Progress
-    clock: StageClock
-
-    def stage(self, name: str) -> None:
-        self.clock.stage(name)
-        self.reader.stage(name)
-
-    def line(self, text: str) -> None:
-        self.reader.line(text)
-
-    def command(self, text: str) -> None:
-        self.reader.command(text)
-
-    def note(self, text: str) -> None:
-        self.reader.note(text)
-
-    def finish(self, *, failed: bool = False) -> None:
-        self.clock.finish(failed=failed)
-        self.reader.finish(failed=failed)

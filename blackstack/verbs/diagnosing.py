@@ -7,12 +7,14 @@ import os
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from blackstack.aftermath import WHOLE_LOG, facts_now
+from blackstack.catalog import Stack
 from blackstack.diagnose import ExitFacts
 from blackstack.diagnose.__main__ import main as diagnose_main
 from blackstack.errors import UsageError
 from blackstack.runtime import proc, state
-from blackstack.serving import WHOLE_LOG, facts_of
 from blackstack.verbs.choose import ROOT, all_up, chosen, find, last_one, last_runtime
 
 
@@ -52,9 +54,13 @@ def diagnose(question: Question) -> int:
     lines = (found.runtime if found else last_runtime(stack)).tail(stack, WHOLE_LOG)
     if not lines:
         raise UsageError(f"{stack.name} has no log to diagnose", fix=f"inv up --stack {stack.name}")
-    noted = proc.read(state.folder(ROOT, stack.name) / state.UP).get("exit_facts", {})
-    facts = facts_of(found.running) if found else ExitFacts.from_mapping(noted)
+    facts = facts_now(found.runtime, stack, found.running) if found else ExitFacts.from_mapping(_kept_facts(stack))
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, f"{stack.name}.log")
         log.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return diagnose_main([*words, "--facts", json.dumps(asdict(facts)), str(log)])
+
+
+def _kept_facts(stack: Stack) -> dict[str, Any]:
+    facts = proc.read(state.folder(ROOT, stack.name) / state.UP).get("exit_facts")
+    return facts if isinstance(facts, dict) else {}

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from blackstack import catalog, console, doctor, plan, ready, serving
-from blackstack.errors import BlockedError
+from blackstack import aftermath, catalog, console, doctor, heartbeat, plan, ready, serving
+from blackstack.errors import BlackstackError, BlockedError
 from blackstack.interrupt import interruptible
 from blackstack.plan import Plan, Wishes
-from blackstack.progress import Progress
+from blackstack.progress import Paced, paced
 from blackstack.runtime import state
 from blackstack.runtime.base import Running
 from blackstack.verbs.choose import ROOT, Found, all_up, find, named, only, planned, runtime_called, short
@@ -34,7 +34,7 @@ def build(stack: str | None, wishes: Wishes, *, no_cache: bool = False) -> None:
 
 def up(stack: str | None, wishes: Wishes, *, timeout: float | None = None) -> None:
     """Start a stack and wait until it has answered a real prompt."""
-    with interruptible() as interruption, console.progress() as progress:
+    with interruptible() as interruption, console.progress() as shown, paced(shown, serving.paces()) as progress:
         made, machine = planned(named(stack), wishes)
         name = made.stack.name
         with state.locked(state.folder(ROOT, name) / "up.lock", doing=f"bring {name} up or down"):
@@ -73,7 +73,7 @@ def down(stack: str | None) -> None:
     console.say(f"{one.name} is down" if found else f"{one.name} was not up")
 
 
-def _join(found: Found, made: Plan, progress: Progress, timeout: float | None) -> ready.Ready:
+def _join(found: Found, made: Plan, progress: Paced, timeout: float | None) -> ready.Ready:
     """Join a server that is already up: the same wish is one server, another wish is a question."""
     asked, had = made.asked_for(), found.note.get("asked_for")
     if had and had != asked:
@@ -84,7 +84,15 @@ def _join(found: Found, made: Plan, progress: Progress, timeout: float | None) -
             fix=f"inv down --stack {made.stack.name}   # then up again",
         )
     progress.note(f"{made.stack.name} is already up ({found.running.identity})")
-    answer = ready.until_ready(serving.wait_for(found.runtime, made, found.running.url, timeout), progress)
+    try:
+        answer = ready.until_ready(serving.wait_for(found.runtime, made, found.running.url, timeout), progress)
+    except BlackstackError as error:
+        if found.note.get("phase") == "ready" and error.code == "not-ready-in-time":
+            error.code = "hung-behind-health"  # it had come up before
+        facts = aftermath.facts_of(error, made.stack, found.runtime, None)
+        aftermath.name_the_cause(error, aftermath.causes(aftermath.log_of(found.runtime, made.stack), facts))
+        error.fix = (*error.fix, f"inv down --stack {made.stack.name}   # it was up before, and was left as it is")
+        raise
     if found.note.get("phase") == "starting":  # its `inv up` was killed; this one has seen it to its end
         serving.note(made, "ready", identity=found.running.identity)
     return answer
@@ -95,7 +103,7 @@ def _say_how_to_use(made: Plan, already: Running | None, answer: ready.Ready) ->
     key = f' -H "Authorization: Bearer {_where_the_key_is(made)}"' if made.api_key else ""
     body = json.dumps({"model": made.model, "prompt": "Once upon a time", "max_tokens": 32})
     console.say(f"{made.stack.name} is up: {url}  model {made.model}  ({made.runtime})")
-    console.say(f"  it answered: {ready.PROMPT}{answer.answer.rstrip()[:60]}…".replace("\n", " "))
+    console.say(f"  it answered: {heartbeat.PROMPT}{answer.answer.rstrip()[:60]}…".replace("\n", " "))
     console.say(f"  curl {url}/v1/completions -H 'Content-Type: application/json'{key} -d {shlex.quote(body)}")
     console.say("  next: inv bench   inv logs --follow   inv down")
 

@@ -155,7 +155,7 @@ def test_a_server_that_fails_leaves_no_container(shell: Shell, engine: docker.Do
 
 def test_ctrl_c_while_it_starts_leaves_no_container(shell: Shell, engine: docker.DockerClient) -> None:
     up = shell.begin("up", *STACK)
-    read_until(up, "· loading")
+    read_until(up, "· import")
 
     os.killpg(up.pid, signal.SIGINT)
     _, err = up.communicate(timeout=60)
@@ -299,7 +299,7 @@ def test_an_engine_that_stops_while_a_server_loads_ends_in_a_sentence(
     engine, address = own_engine
     shell.prefix = network
     up = shell.begin("up", *STACK, env={"DOCKER_HOST": address})
-    read_until(up, "· start")
+    read_until(up, "· create")
 
     engine.terminate()
     engine.wait(60)

@@ -111,7 +111,7 @@ def test_a_server_that_fails_leaves_nothing_behind(shell: Shell, mode: str) -> N
 
 def test_ctrl_c_while_it_loads_leaves_nothing_behind(shell: Shell) -> None:
     up = shell.begin("up", *TOY, "--set", "MODE=slow")
-    read_until(up, "· loading")
+    read_until(up, "· import")
 
     code, said = interrupt(up)
 
@@ -135,7 +135,7 @@ def test_ctrl_c_while_the_environment_is_made_leaves_nothing_half_made(shell: Sh
 
 def test_a_killed_inv_leaves_a_state_that_the_next_one_understands(shell: Shell) -> None:
     up = shell.begin("up", *TOY, "--set", "MODE=slow")
-    read_until(up, "· loading")
+    read_until(up, "· import")
     os.killpg(up.pid, signal.SIGKILL)
     up.wait()
 
@@ -245,7 +245,7 @@ def test_a_flag_that_is_no_number_is_said_in_a_sentence(shell: Shell, words: tup
 
 def test_two_at_once_are_one_server_and_one_refusal(shell: Shell) -> None:
     one = shell.begin("up", *TOY, "--set", "MODE=slow")
-    read_until(one, "· loading")
+    read_until(one, "· import")
 
     other = shell.inv("up", *TOY, "--set", "MODE=slow")
 

@@ -16,6 +16,8 @@ CACHES = {"HOME", "XDG_CACHE_HOME", "HF_HOME", "VLLM_CACHE_ROOT"}
 class Packages(unittest.TestCase):
     def test_everything_pinned_is_installed_in_that_version(self) -> None:
         wanted = stack.pins()
+        if not wanted and "\n# Nothing" in f"\n{(stack.STACK / 'requirements.txt').read_text(encoding='utf-8')}":
+            self.skipTest("this stack installs nothing")
         self.assertTrue(wanted, f"no pins found in {stack.STACK}")
 
         found = {}

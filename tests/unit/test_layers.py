@@ -12,13 +12,15 @@ from .conftest import REPOSITORY
 
 # Each room may import what stands before it; rooms on one line may not import each other.
 FLOORS = (
-    ("errors", "finding"),
+    ("finding", "heartbeat"),
+    ("errors",),
     ("interrupt",),
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit"),
-    ("catalog", "host", "console"),
+    ("catalog", "host", "console", "forensics"),
     ("plan",),
     ("doctor", "runtime"),
     ("ready",),
+    ("aftermath",),
     ("serving", "inside"),
     ("trial",),
     ("verbs",),
@@ -29,7 +31,8 @@ ALONE = {
     "diagnose": {"errors", "finding"},
     "results": set(),
     "audit": set(),
-    "errors": set(),
+    "errors": {"finding"},
+    "heartbeat": set(),
     "finding": set(),
 }
 PACKAGE = REPOSITORY / "blackstack"

@@ -22,7 +22,7 @@ from blackstack.bench import Target, Workload, measure
 from blackstack.bench.failures import CLASSES
 from blackstack.bench.workload import Endpoint
 from blackstack.errors import BlockedError, UsageError
-from tests.simulator import Behaviour, Simulator
+from simulator import Behaviour, Simulator
 
 QUICK: dict[str, Any] = {"warmup": 0, "output_tokens": 12, "timeout_s": 5.0}
 
@@ -101,7 +101,7 @@ def test_failures_are_found_and_classed(endpoint: Endpoint) -> None:
         (Behaviour(faults={"malformed": 1}), "malformed"),
         (Behaviour(faults={"empty": 1}), "empty"),
         (Behaviour(faults={"no_done": 1}), "cut"),
-        (Behaviour(hang=True), "timeout"),
+        (Behaviour(hang_at=1), "timeout"),
     ],
 )
 def test_a_server_that_always_fails_gives_no_latency(behaviour: Behaviour, kind: str) -> None:
@@ -300,7 +300,7 @@ def test_a_mistake_shows_no_traceback() -> None:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_ctrl_c_leaves_nothing_running(workers: str) -> None:
     arguments = ("--concurrency", "4", "--warmup", "0", "--workers", workers)
-    with Simulator(Behaviour(hang=True)) as server, bench("--url", server.url, *arguments) as process:
+    with Simulator(Behaviour(hang_at=1)) as server, bench("--url", server.url, *arguments) as process:
         while not server.served:
             time.sleep(0.01)
         children = psutil.Process(process.pid).children(recursive=True)

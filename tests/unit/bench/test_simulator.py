@@ -11,11 +11,15 @@ from http.client import HTTPConnection, HTTPException
 
 import pytest
 
+from blackstack import catalog
 from blackstack.bench import Target, Workload, measure
-from tests.simulator import PROFILES, Simulator
+from simulator import PROFILES, Simulator
+from tests.unit.conftest import REPOSITORY
+
+SERVE = REPOSITORY / "dockerfiles/simulator/serve.py"
 
 
-@pytest.mark.parametrize("profile", [name for name, known in PROFILES.items() if not known.die_at])
+@pytest.mark.parametrize("profile", [name for name, known in PROFILES.items() if not known.unhealthy])
 def test_health_is_fine_whatever_else_is_wrong(profile: str) -> None:
     with Simulator(PROFILES[profile]) as server:
         connection = HTTPConnection(server.host, server.port, timeout=5)
@@ -43,7 +47,7 @@ def start(*arguments: str) -> tuple[subprocess.Popen[bytes], int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-m", "tests.simulator", "--port", str(port), *arguments], stderr=-3)
+    process = subprocess.Popen([sys.executable, SERVE, "--port", str(port), *arguments], stderr=-3)
     while process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -52,14 +56,14 @@ def start(*arguments: str) -> tuple[subprocess.Popen[bytes], int]:
     return process, port
 
 
-def test_dies_on_first_request_dies_as_if_it_had_been_killed() -> None:
-    process, port = start("--profile", "dies-on-first-request")
+def test_dies_on_first_request_dies_without_a_word() -> None:
+    process, port = start("--behaviour", "dies-on-first-request")
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     connection.request("POST", "/v1/completions", '{"model": "simulated", "prompt": "x"}')
 
     with pytest.raises((HTTPException, OSError)):
         connection.getresponse()
-    assert process.wait(10) == 137
+    assert process.wait(10) == -signal.SIGSEGV
     connection.close()
 
 
@@ -68,3 +72,16 @@ def test_sigterm_ends_it_cleanly() -> None:
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(10) == 0
+
+
+def test_the_stack_offers_what_the_simulator_can_do() -> None:
+    stack = catalog.load(REPOSITORY, "simulator")
+
+    assert stack.x.knobs["BEHAVIOUR"].choices == tuple(PROFILES)
+    assert all(profile.set == {"BEHAVIOUR": name} for name, profile in stack.x.profiles.items())
+
+
+def test_the_lesson_names_each_profile() -> None:
+    lesson = (REPOSITORY / "docs/learn-the-failures.md").read_text(encoding="utf-8")
+
+    assert [name for name in catalog.load(REPOSITORY, "simulator").x.profiles if f"`{name}`" not in lesson] == []

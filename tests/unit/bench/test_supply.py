@@ -17,7 +17,7 @@ from blackstack.bench.arrivals import offsets, stretch
 from blackstack.bench.sources import read_file
 from blackstack.bench.synthetic import Vocabulary, single
 from blackstack.errors import UsageError
-from tests.simulator import Behaviour, Simulator
+from simulator import Behaviour, Simulator
 
 QUICK: dict[str, Any] = {"warmup": 0, "output_tokens": 4, "requests": 6}
 

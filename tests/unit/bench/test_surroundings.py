@@ -8,7 +8,7 @@ import json
 from blackstack.bench import Target, Workload, measure
 from blackstack.bench.quality import QUESTIONS, examine
 from blackstack.bench.surroundings import COUNTERS, NAMES, Surroundings, pick, read_metrics
-from tests.simulator import Behaviour, Simulator
+from simulator import Behaviour, Simulator
 
 PAGE = """# HELP vllm:num_requests_running Number of requests in model execution batches.
 # TYPE vllm:num_requests_running gauge

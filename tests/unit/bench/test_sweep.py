@@ -6,7 +6,7 @@ from typing import Any
 
 from blackstack.bench import Target, Workload, measure
 from blackstack.bench.sweep import knee, levels, saturated
-from tests.simulator import Behaviour, Simulator
+from simulator import Behaviour, Simulator
 
 
 def run(concurrency: int, rate: float, *, share: float | None = None) -> dict[str, Any]:

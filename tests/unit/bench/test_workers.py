@@ -6,7 +6,7 @@ import pytest
 
 from blackstack.bench import Target, Workload, measure
 from blackstack.bench.wiring import Share
-from tests.simulator import Behaviour, Simulator
+from simulator import Behaviour, Simulator
 
 
 @pytest.mark.parametrize("total", [0, 1, 7, 8])

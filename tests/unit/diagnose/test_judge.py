@@ -163,3 +163,66 @@ def test_a_traceback_that_the_server_survived_is_no_finding() -> None:
 
 def test_when_the_server_died_afterwards_it_is() -> None:
     assert codes(SERVING, "Traceback (most recent call last):", "OddError: the moon is full") == ["unknown"]
+
+
+def test_a_fault_of_the_card_explains_a_crash() -> None:
+    xid = "NVRM: Xid (PCI:0000:01:00): 79, GPU has fallen off the bus."
+
+    assert codes(SERVING, exit_code=134, kernel=[xid]) == ["gpu-xid-fault"]
+    assert codes(SERVING, kernel=[xid]) == []  # it did not die
+
+
+def test_the_kernel_knows_who_killed_a_process_that_had_no_container() -> None:
+    killed = "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),task=python3,pid=77,uid=0"
+
+    assert codes("loading", exit_code=-9) == ["killed-from-outside"]
+    assert codes("loading", exit_code=-9, kernel=[killed]) == ["host-oom-killed"]
+    assert codes("loading", exit_code=-9, memory={"oom_kill": 1}) == ["host-oom-killed"]
+
+
+def test_a_neighbour_that_was_killed_for_memory_explains_no_crash() -> None:
+    assert codes("loading", exit_code=-11, memory={"oom_kill": 1}) == ["native-segfault"]
+
+
+def test_exit_code_0_is_a_fault_before_the_server_has_served_and_none_after() -> None:
+    assert codes("loading", exit_code=0, stage="weights") == ["exited-without-error"]
+    assert codes(SERVING, exit_code=0, stage="first-completion") == []
+    assert codes("loading", exit_code=0, stage="weights", asked_to_stop=True) == []
+
+
+def test_who_asked_a_server_to_end_is_told_though_it_ended_well() -> None:
+    assert codes(SERVING, exit_code=0, signal="SIGTERM", stage="first-completion") == ["stopped-from-outside"]
+
+
+def test_what_was_seen_from_outside_is_said_after_what_the_log_explains() -> None:
+    assert codes(SERVING, outside="garbage-output") == ["garbage-output"]
+    assert codes(LIBNUMA, outside="hung-behind-health") == ["libnuma-missing", "hung-behind-health"]
+
+
+def test_every_fact_of_a_death_is_evidence() -> None:
+    facts = ExitFacts(
+        exit_code=139,
+        events=("kill (SIGSEGV)", "die (exit code 139)"),
+        restarts=2,
+        quiet_s=43.2,
+        core_dump="coredumpctl info 77",
+        kernel_unread="/dev/kmsg: Operation not permitted",
+    )
+
+    (finding,) = diagnose([SERVING], facts)
+
+    assert finding.evidence == (
+        "it ended with exit code 139, SIGSEGV at stage «serving»",
+        "its container: kill (SIGSEGV), die (exit code 139)",
+        "it had been started again 2 time(s)",
+        "it had said nothing for 43 s",
+        "core dump: coredumpctl info 77",
+        "the kernel's log could not be read: /dev/kmsg: Operation not permitted",
+    )
+
+
+def test_a_command_is_advised_once() -> None:
+    (finding,) = diagnose(["loading"], ExitFacts(exit_code=134, stage="weights"))
+
+    commands = [advice.partition("  #")[0] for advice in finding.fix]
+    assert len(commands) == len(set(commands))

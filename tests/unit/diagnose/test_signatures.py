@@ -14,9 +14,6 @@ LABELS = Path(__file__).parents[4] / "shared" / "errors" / "labels.md"
 MINIMAL = """
 harmless: []
 trouble: []
-stages:
-  - {name: serving, say: {en: serving, ko: 서비스}, seen: [Application startup complete]}
-  - {name: first-completion, say: {en: answering, ko: 응답}, seen: ['POST /v1/completions']}
 deaths: []
 signatures:
   - code: unknown
@@ -81,7 +78,6 @@ def test_all_faults_are_told_at_once_and_by_the_code_of_their_signature(tmp_path
             "sources: [test]\n    consequence_of: [nobody]",
             "consequence_of names no code: nobody",
         ),
-        ("name: serving", "name: served", "stages: serving is needed"),
         ("code: unknown", "code: something", "signatures: unknown is needed"),
     ],
 )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from tests.simulator.behaviour import Behaviour, Fault
+from simulator.behaviour import Behaviour, Fault
 
 WORDS: Final = [
     "the",

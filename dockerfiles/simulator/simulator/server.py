@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import random
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Self
 
-from tests.simulator.answers import events, prompt_of, words
-from tests.simulator.behaviour import Behaviour, Fault
+from simulator.answers import events, prompt_of, words
+from simulator.behaviour import Behaviour, Ending, Fault
 
-DEATH = 137  # the exit code of a process that the kernel killed
-HTTP_OK, UNAUTHORIZED, MISSING, UNAVAILABLE = 200, 401, 404, 503
+HTTP_OK, UNAUTHORIZED, MISSING, BROKEN, UNAVAILABLE = (
+    HTTPStatus.OK,
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+)
 FOREVER_S = 3600.0
 
 
@@ -39,7 +44,16 @@ class Served:
 
 
 class Simulator:
-    """Serves a Behaviour: in a thread of its own as a context manager, or in this one with ``serve``."""
+    """Serves a Behaviour: in a thread of its own as a context manager, or in this one with ``serve``.
+
+    Args:
+        behaviour: how it answers.
+        host: where to listen.
+        port: and at which port; 0 takes a free one.
+        tls: speak HTTPS.
+        log: called with the line that an engine would log of a request.
+        die: ends the process as the behaviour says; without it the server only stops, as tests in threads need it.
+    """
 
     def __init__(
         self,
@@ -48,6 +62,8 @@ class Simulator:
         host: str = "127.0.0.1",
         port: int = 0,
         tls: ssl.SSLContext | None = None,
+        log: Callable[[str], None] | None = None,
+        die: Callable[[Ending], None] | None = None,
     ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.host = host
@@ -58,8 +74,10 @@ class Simulator:
         self.running = 0
         self.waiting = 0
         self.open = 0
-        self.in_process = False
-        self._writers: set[asyncio.StreamWriter] = set()
+        self.tokens = 0
+        self._log = log
+        self._die_by = die
+        self._asked: dict[asyncio.StreamWriter, str] = {}  # of each connection, what it asked last
         self._slots: asyncio.Semaphore | None = None
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -72,7 +90,6 @@ class Simulator:
         return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
     def __enter__(self) -> Self:
-        self.in_process = True
         self._thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
         self._thread.start()
         self._ready.wait(10)
@@ -89,19 +106,21 @@ class Simulator:
             with contextlib.suppress(RuntimeError):  # it has stopped by itself
                 self._loop.call_soon_threadsafe(self._stop.set)
 
-    async def serve(self) -> None:
-        """Serve until stopped."""
+    async def serve(self, up: Callable[[], None] | None = None) -> None:
+        """Serve until stopped; call *up* when it listens."""
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._slots = asyncio.Semaphore(self.behaviour.slots) if self.behaviour.slots else None
         server = await asyncio.start_server(self._connected, self.host, self.port, backlog=4096, ssl=self.tls)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
+        if up is not None:
+            up()
         try:
             await self._stop.wait()
         finally:
             server.close()
-            for writer in list(self._writers):
+            for writer in list(self._asked):
                 writer.transport.abort()
             tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
             for task in tasks:
@@ -112,14 +131,14 @@ class Simulator:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.open += 1
-        self._writers.add(writer)
+        self._asked[writer] = ""
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while await self._exchange(reader, writer):
                     pass
         finally:
             self.open -= 1
-            self._writers.discard(writer)
+            self._asked.pop(writer, None)
             writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -130,8 +149,9 @@ class Simulator:
         data = await reader.readexactly(int(fields.get("content-length", 0)))
         read_ns = time.monotonic_ns()
         key = self.behaviour.api_key
+        self._asked[writer] = f"{method} {path}"
         if path.startswith("/v1") and key and fields.get("authorization") != f"bearer {key}".lower():
-            return await _plain(writer, UNAUTHORIZED, {"error": {"message": "invalid API key", "code": 401}})
+            return await self._plain(writer, UNAUTHORIZED, {"error": {"message": "invalid API key", "code": 401}})
         if method == "POST" and path in {"/v1/completions", "/v1/chat/completions"}:
             served = Served(number=0, path=path, body=json.loads(data), read_ns=read_ns)
             return await self._complete(writer, served)
@@ -139,18 +159,19 @@ class Simulator:
 
     async def _page(self, writer: asyncio.StreamWriter, method: str, path: str, data: bytes) -> bool:
         if path == "/health":
-            return await _plain(writer, HTTP_OK, {"status": "ok"})
+            well = not self.behaviour.unhealthy
+            return await self._plain(writer, HTTP_OK if well else UNAVAILABLE, {"status": "ok" if well else "not yet"})
         if path == "/v1/models":
             models = [{"id": name, "object": "model", "owned_by": "simulator"} for name in self.behaviour.models]
-            return await _plain(writer, HTTP_OK, {"object": "list", "data": models})
+            return await self._plain(writer, HTTP_OK, {"object": "list", "data": models})
         if path == "/version":
-            return await _plain(writer, HTTP_OK, {"version": "simulator-1"})
+            return await self._plain(writer, HTTP_OK, {"version": "simulator-1"})
         if path == "/metrics":
-            return await _plain(writer, HTTP_OK, self._metrics())
+            return await self._plain(writer, HTTP_OK, self._metrics())
         if path == "/tokenize" and method == "POST" and self.behaviour.tokenizer:
             tokens = list(range(len(prompt_of(json.loads(data)).split())))
-            return await _plain(writer, HTTP_OK, {"tokens": tokens, "count": len(tokens)})
-        return await _plain(writer, MISSING, {"detail": "Not Found"})
+            return await self._plain(writer, HTTP_OK, {"tokens": tokens, "count": len(tokens)})
+        return await self._plain(writer, MISSING, {"detail": "Not Found"})
 
     def _metrics(self) -> str:
         name = 'model_name="simulated"'
@@ -161,7 +182,7 @@ class Simulator:
             f"vllm:num_preemptions_total{{{name}}} 0\n"
             f"vllm:prefix_cache_queries_total{{{name}}} {len(self.served) * 10}\n"
             f"vllm:prefix_cache_hits_total{{{name}}} 0\n"
-            f"vllm:generation_tokens_total{{{name}}} {sum(len(served.sent_ns) for served in self.served)}\n"
+            f"vllm:generation_tokens_total{{{name}}} {self.tokens}\n"
         )
 
     async def _complete(self, writer: asyncio.StreamWriter, served: Served) -> bool:
@@ -170,12 +191,14 @@ class Simulator:
         served.number = number = len(self.served)
         served.fault = behaviour.fault_of(number)
         if number == behaviour.die_at:
-            return self._die()
+            (self._die_by or self._stop_instead)(behaviour.death)
+            return False
         if served.body.get("model") not in behaviour.models:
-            return await _plain(writer, MISSING, {"error": {"message": "The model does not exist.", "code": 404}})
-        if served.fault == "http_503":
-            return await _plain(writer, UNAVAILABLE, {"error": {"message": "the engine is overloaded"}})
-        if behaviour.hang:
+            return await self._plain(writer, MISSING, {"error": {"message": "The model does not exist.", "code": 404}})
+        if served.fault == "http_503" or behaviour.unhealthy:
+            return await self._plain(writer, UNAVAILABLE, {"error": {"message": "the engine is overloaded"}})
+        if behaviour.hang_at and number >= behaviour.hang_at:
+            self.running += 1
             await asyncio.sleep(FOREVER_S)
         self.waiting += 1
         async with self._slots or contextlib.nullcontext():
@@ -194,12 +217,27 @@ class Simulator:
             count = min(count, behaviour.stop_after)
         tokens = [] if fault == "empty" else words(served.number, count, prompt_of(body), fault)
         if not body.get("stream"):
-            await asyncio.sleep((behaviour.ttft_ms + behaviour.itl_ms * len(tokens)) / 1000)
-            return await _plain(writer, HTTP_OK, _whole(body, tokens, chat=chat))
+            return await self._send_whole(writer, served, tokens, chat=chat)
         line = Line(writer, behaviour)
+        self._note(writer, HTTP_OK)
         if not behaviour.late_head:
             line.head()
         return await self._send(line, served, tokens, chat=chat)
+
+    async def _send_whole(self, writer: asyncio.StreamWriter, served: Served, tokens: list[str], *, chat: bool) -> bool:
+        """Send the answer to a request that did not ask for a stream."""
+        await asyncio.sleep((self.behaviour.ttft_ms + self.behaviour.itl_ms * len(tokens)) / 1000)
+        match served.fault:
+            case "stall":
+                await asyncio.sleep(FOREVER_S)
+            case "cut":
+                return False
+            case "sse_error":
+                return await self._plain(writer, BROKEN, {"error": {"message": "CUDA out of memory", "code": BROKEN}})
+            case "malformed":
+                return await self._plain(writer, HTTP_OK, '{"choices": [{"text": ')
+        self.tokens += len(tokens)
+        return await self._plain(writer, HTTP_OK, _whole(served.body, tokens, chat=chat))
 
     async def _send(self, line: Line, served: Served, tokens: list[str], *, chat: bool) -> bool:
         """Send the events, each at its time."""
@@ -219,6 +257,7 @@ class Simulator:
                     return await self._break(line, fault)
                 served.sent_ns.append(time.monotonic_ns())
                 sent += size
+                self.tokens += size
             if fault == "no_done" and event == b"data: [DONE]\n\n":
                 continue
             line.event(event)
@@ -241,11 +280,24 @@ class Simulator:
         await line.flush()
         return False
 
-    def _die(self) -> bool:
-        if self.in_process:
-            self.stop()
-            return False
-        os._exit(DEATH)
+    def _stop_instead(self, _ending: Ending) -> None:
+        self.stop()
+
+    async def _plain(self, writer: asyncio.StreamWriter, status: int, body: Mapping[str, Any] | str) -> bool:
+        """Send a whole answer; return that the connection stays open."""
+        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        kind = "text/plain" if isinstance(body, str) else "application/json"
+        head = f"HTTP/1.1 {int(status)} -\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n"
+        self._note(writer, status)
+        writer.write(head.encode() + data)
+        await writer.drain()
+        return True
+
+    def _note(self, writer: asyncio.StreamWriter, status: int) -> None:
+        if self._log is not None:
+            address, port = writer.get_extra_info("peername")[:2]
+            phrase = HTTPStatus(status).phrase
+            self._log(f'INFO:     {address}:{port} - "{self._asked.get(writer)} HTTP/1.1" {int(status)} {phrase}')
 
 
 class Line:
@@ -301,12 +353,3 @@ def _whole(body: Mapping[str, Any], tokens: list[str], *, chat: bool) -> dict[st
         "choices": [{"index": 0, **choice, "finish_reason": "length"}],
         "usage": usage,
     }
-
-
-async def _plain(writer: asyncio.StreamWriter, status: int, body: Mapping[str, Any] | str) -> bool:
-    data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-    kind = "text/plain" if isinstance(body, str) else "application/json"
-    head = f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n"
-    writer.write(head.encode() + data)
-    await writer.drain()
-    return True
