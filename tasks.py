@@ -56,6 +56,28 @@ def stacks(_c: Context, stack: str | None = None, *, json_: bool = False) -> Non
         knowing.stacks(stack=stack, as_json=json_)
 
 
+@task(
+    help={**HOW, "stack": "check this stack too (default: $STACK, or the machine alone)", "json_": "for machines"},
+    iterable=["set_"],
+)
+def doctor(
+    _c: Context,
+    stack: str | None = None,
+    runtime: str = "auto",
+    profile: str | None = None,
+    set_: Sequence[str] | None = None,
+    *,
+    json_: bool = False,
+) -> None:
+    """Say what will keep a stack from working here, and what mends it; without one, which stacks fit."""
+    with friendly():
+        from blackstack.verbs import examining
+
+        code = examining.doctor(stack, _wishes(runtime, profile, set_), as_json=json_)
+    if code:
+        raise Exit(code=code)
+
+
 @task(help={**RUN, "json_": "for machines"}, iterable=["set_"])
 def plan(
     _c: Context,
