@@ -40,6 +40,18 @@ class Case:
         return max(self.facts.gpus.cards, key=lambda gpu: (gpu.capability >= least, gpu.free_mib), default=None)
 
     @property
+    def has_card(self) -> bool:
+        """Whether there is a card to look at, and somebody for whom it matters."""
+        return self.gpu_matters and bool(self.facts.gpus.cards)
+
+    @property
+    def gpu_in_docker(self) -> bool:
+        """Whether a container of this machine's engine would want a card that is there."""
+        if (self.plan and not self.in_docker) or not self.has_card:
+            return False
+        return self.facts.engine is not None and self.facts.engine.here
+
+    @property
     def fetches(self) -> bool:
         """Whether something is still to be downloaded or built."""
         return bool(self.plan and self.plan.steps_of("build", "pull", "environment"))
@@ -59,6 +71,7 @@ class Check:
         codes: the findings that it may return, entries of `findings.toml`.
         run: looks, and returns what is wrong or nothing.
         of: ``plan``: only with a stack; ``machine``: also without.
+        when: whether it concerns a case at all; what does not is neither fine nor wrong.
         before_up: whether `inv up` runs it too: quick, and about this start.
     """
 
@@ -66,4 +79,9 @@ class Check:
     codes: tuple[str, ...]
     run: Callable[[Case], Finding | None]
     of: Literal["plan", "machine"]
+    when: Callable[[Case], bool] = lambda _case: True
     before_up: bool = False
+
+    def concerns(self, case: Case) -> bool:
+        """Tell whether the check has something to look at in this case."""
+        return (case.plan is not None or self.of == "machine") and self.when(case)

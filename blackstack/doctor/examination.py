@@ -31,8 +31,7 @@ class Examination:
 
 def examine(case: Case) -> Examination:
     """Run every check that concerns the case."""
-    checks = [check for check in CHECKS if case.plan or check.of == "machine"]
-    told = [(check, check.run(case)) for check in checks]
+    told = [(check, check.run(case)) for check in CHECKS if check.concerns(case)]
     findings = {finding: None for _, finding in told if finding}  # two checks may come to the same
     return Examination(
         findings=tuple(sorted(findings, key=lambda finding: _WORST_FIRST[finding.severity])),
@@ -50,8 +49,7 @@ def findings(plan: Plan, host: Host, *, online: bool = False) -> Iterator[Findin
     """
     case = Case(host=host, facts=Facts(plan.stack.root, host, online=online), plan=plan)
     for check in CHECKS:
-        finding = check.run(case) if check.before_up else None
-        if finding:
+        if check.before_up and check.concerns(case) and (finding := check.run(case)):
             yield finding
 
 

@@ -16,7 +16,7 @@ FLOORS = (
     ("interrupt",),
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit"),
     ("catalog", "host", "console"),
-    ("plan",),
+    ("plan", "facts"),
     ("doctor", "runtime"),
     ("ready",),
     ("verbs",),

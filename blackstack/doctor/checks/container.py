@@ -70,16 +70,11 @@ def check_reload(case: Case) -> Finding | None:
 
 
 def _engine(case: Case) -> EngineFacts | None:
-    """Return the engine if a container of this case would want a GPU that is there, from this machine's engine.
-
-    Where there is no GPU, that is the thing to say, and nothing about toolkits.
-    """
-    if not case.gpu_matters or (case.plan and not case.in_docker) or not case.facts.gpus.cards:
-        return None
-    engine = case.facts.engine
-    return engine if engine and engine.here else None
+    """Return the engine if a card that is there would go into one of its containers."""
+    return case.facts.engine if case.gpu_in_docker else None
 
 
 def _cdi_works(case: Case) -> bool:
-    engine = case.facts.engine
-    return bool(engine and engine.cdi_folders and case.facts.toolkit.cdi)
+    engine, version = case.facts.engine, case.host.engine.version if case.host.engine else ""
+    is_on = engine and (engine.cdi_folders or parse(version) >= parse(str(knowledge()["software"]["cdi"])))
+    return bool(is_on and case.facts.toolkit.cdi)
