@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,8 @@ class Remains:
 
 def look_at_engine(address: str) -> EngineFacts:
     """Ask the engine; the caller knows that one answers."""
-    return read_info(host.client().info(), address)
+    with _engine_answers():
+        return read_info(host.client().info(), address)
 
 
 def read_info(info: Mapping[str, Any], address: str) -> EngineFacts:
@@ -141,7 +143,8 @@ def read_cdi(path: str, text: str) -> CdiSpec | None:
 def look_for_remains(project: str) -> tuple[Remains, ...]:
     """Return the containers of a compose project that do not run."""
     filters = {"label": f"com.docker.compose.project={project}", "status": ["created", "exited", "dead"]}
-    found = host.client().api.containers(all=True, filters=filters)
+    with _engine_answers():
+        found = host.client().api.containers(all=True, filters=filters)
     return tuple(
         Remains(
             name=str(one["Names"][0]).lstrip("/"),
@@ -150,6 +153,21 @@ def look_for_remains(project: str) -> tuple[Remains, ...]:
         )
         for one in found
     )
+
+
+@contextlib.contextmanager
+def _engine_answers() -> Iterator[None]:
+    """Say it in our words when an engine that answered a moment ago does not any more.
+
+    Raises:
+        BlockedError: it does not.
+    """
+    from docker.errors import DockerException  # noqa: PLC0415 - loaded by then, and slow
+
+    try:
+        yield
+    except (DockerException, OSError) as error:  # what its HTTP library raises is an OSError
+        raise host.no_engine(str(error)) from error
 
 
 def _read(path: Path) -> str:

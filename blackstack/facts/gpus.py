@@ -31,7 +31,7 @@ def _ask_nvidia_smi() -> Gpus | None:
         return None
     done = shell.capture([program, *nvidia_smi.QUERY], timeout=PATIENCE_S)
     if done.code:
-        return nvidia_smi.failure(done.out + done.err)
+        return nvidia_smi.failure(done.out + done.err or f"nvidia-smi ended with {shell.ending(done.code)}")
     head = shell.capture([program], timeout=PATIENCE_S).out
     holders = shell.capture([program, *nvidia_smi.HOLDERS], timeout=PATIENCE_S).out
     return nvidia_smi.read(done.out, head=head, holders=holders)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from blackstack.facts.gpu import Gpu, Gpus, Holder, Why
@@ -119,17 +118,15 @@ def _ask(library: Any, question: Callable[[], _Answer]) -> _Answer | None:  # no
     """Return the answer, or None where this card or this driver has none."""
     try:
         return question()
-    except (library.NVMLError, AttributeError):  # an old library lacks the newer functions
+    except (library.NVMLError, AttributeError, ValueError):  # an old library lacks functions; a name may be no text
         return None
 
 
 def _name_of(library: Any, pid: int) -> str:  # noqa: ANN401
     told = _text(_ask(library, lambda: library.nvmlSystemGetProcessName(pid)))
-    if told:
-        return told.split(" ")[0] if told.startswith("/") else told
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
-    return "a process that is not seen from here"  # NVML counts in the machine's numbers, a container in its own
+    if not told:  # /proc would name somebody else: NVML counts in the machine's numbers, a container in its own
+        return "a process that is not seen from here"
+    return told.partition(" ")[0] if told.startswith("/") else told
 
 
 def _text(told: str | bytes | None) -> str | None:

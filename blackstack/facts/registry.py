@@ -29,6 +29,7 @@ _ACCEPT = ", ".join(
         "vnd.docker.distribution.manifest.v2",
     )
 )
+_OBJECT = re.compile(r"^(<[^>]*>|\w+\([^)]*\)): ")  # whose error it is, as the library writes it
 _LARGEST = 4 << 20  # a configuration is some kilobytes; whatever is larger is none
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -183,5 +184,5 @@ def _short(error: Exception) -> str:
     reason: BaseException = error
     while reason.args and isinstance(reason.args[0], BaseException):
         reason = reason.args[0]
-    inner = getattr(reason, "reason", None)
-    return str(inner or reason).rpartition(">: ")[2][:200] or type(error).__name__
+    text = str(getattr(reason, "reason", None) or reason)
+    return _OBJECT.sub("", text)[:200] or type(error).__name__

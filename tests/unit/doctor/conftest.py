@@ -71,7 +71,7 @@ ON_THE_BUS = PciGpu(address="0000:01:00.0", device="2b85", driver="nvidia")
 FACTS: dict[str, Any] = {
     "gpus": GPUS,
     "driver": Driver(loaded="580.95.05", flavour="open", installed="580.95.05", pci=(ON_THE_BUS,)),
-    "engine": EngineFacts(here=True, runtimes=("nvidia", "runc"), data_root="/", cgroup_driver="cgroupfs"),
+    "engine": EngineFacts(here=True, runtimes=("nvidia", "runc"), cgroup_driver="cgroupfs"),
     "toolkit": Toolkit(version="1.20.1", hook="nvidia-container-runtime-hook"),
     "limits": Limits(open_files=1048576, shm_bytes=8 << 30),
     "places": Places(cache="/cache", cache_free_bytes=1 << 40, token=""),

@@ -144,10 +144,10 @@ def test_the_engine_that_pulls_without_the_proxy_is_said(make_case: Make) -> Non
 def test_the_disk_that_fills_up_is_the_engines(make_case: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("blackstack.facts.places.free", lambda _path: 5 * GIB)
 
-    (found,) = examine(make_case(images=())).findings
+    (found,) = examine(make_case(images=(), engine=replace(FACTS["engine"], data_root="/docker"))).findings
 
     assert found.code == "disk-space"
-    assert found.evidence == ("free: 5.0 GiB (/)",)
+    assert found.evidence == ("free: 5.0 GiB (/docker)",)
     assert codes(make_case()) == []  # the image is here: nothing fills up
 
 
