@@ -114,6 +114,12 @@ def test_what_is_wrong_is_said_alone_with_what_mends_it(
     assert "{" not in found[0].title + found[0].cause + " ".join(found[0].fix), "a place was not filled"
 
 
+def test_the_oldest_cuda_that_knows_the_card_is_new_enough_for_it(make_case: Make) -> None:
+    oldest = image(cuda="12.8.1", require="cuda>=12.8 brand=tesla,driver>=535,driver<536")
+
+    assert codes(make_case(_images=oldest)) == []
+
+
 PULLED: list[tuple[str, str, dict[str, Any]]] = [
     ("image-missing", "error", image(source="", cuda="", unknown="no such tag", problem="missing")),
     ("image-private", "warning", image(source="", cuda="", unknown="a login", problem="private")),

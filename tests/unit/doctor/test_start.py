@@ -81,6 +81,21 @@ def test_too_little_memory_is_a_warning(repository: Path, host: Host) -> None:
     assert [finding.code for finding in doctor.refuse_if_blocked(made_for(repository, poor), poor)] == ["memory"]
 
 
+def test_a_stack_without_a_gpu_never_loads_nvml_nor_asks_for_the_toolkit(
+    repository: Path, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise AssertionError("somebody looked")
+
+    monkeypatch.setattr("blackstack.facts.all.gpus.look", refuse)
+    monkeypatch.setattr("blackstack.facts.all.driver.look", refuse)
+    monkeypatch.setattr("blackstack.facts.all.containers.look_at_toolkit", refuse)
+    made = made_for(repository, host, f"PORT={ports.next_free('127.0.0.1', 20000)}")
+
+    assert list(doctor.findings(made, host)) == []
+    assert doctor.examine(Case(host=host, facts=Facts(repository, host), plan=made)).fine
+
+
 def test_a_machine_that_has_what_it_takes_gets_no_finding(repository: Path, host: Host) -> None:
     free = ports.next_free("127.0.0.1", 20000)
 
