@@ -57,7 +57,7 @@ def stacks(_c: Context, stack: str | None = None, *, json_: bool = False) -> Non
 
 
 @task(
-    help={**HOW, "stack": "check this stack too (default: $STACK, or the machine alone)", "json_": "for machines"},
+    help={**RUN, "stack": "check this stack too (default: $STACK, or the machine alone)", "json_": "for machines"},
     iterable=["set_"],
 )
 def doctor(
@@ -66,6 +66,7 @@ def doctor(
     runtime: str = "auto",
     profile: str | None = None,
     set_: Sequence[str] | None = None,
+    python: str | None = None,
     *,
     json_: bool = False,
 ) -> None:
@@ -73,7 +74,7 @@ def doctor(
     with friendly():
         from blackstack.verbs import examining
 
-        code = examining.doctor(stack, _wishes(runtime, profile, set_), as_json=json_)
+        code = examining.doctor(stack, _wishes(runtime, profile, set_, python), as_json=json_)
     if code:
         raise Exit(code=code)
 

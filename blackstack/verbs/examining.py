@@ -35,7 +35,9 @@ def doctor(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> int:
     """Examine the machine, or a stack on it; print, and return the exit code: 1 where something will fail."""
     named = stack or os.environ.get("STACK")
     if not named and wishes != Wishes():
-        raise UsageError("--runtime, --profile and --set say how a stack is served", fix="inv doctor --stack NAME …")
+        raise UsageError(
+            "--runtime, --profile, --set and --python say how a stack is served", fix="inv doctor --stack NAME …"
+        )
     chosen = catalog.load(ROOT, named) if named else None
     machine = host.look(ROOT)
     facts = Facts(ROOT, machine, online=True)
@@ -93,7 +95,7 @@ def _fit(stack: Stack, machine: Host) -> Fit:
     try:
         made = plan.make(stack, machine, Wishes())
     except (BlockedError, UsageError) as error:
-        return Fit(stack=stack.name, fits=False, how="", why_not=(error.what,))
+        return Fit(stack=stack.name, fits=False, how="", why_not=(error.what, *error.fix[:1]))
     seen = examine(Case(host=machine, facts=Facts(ROOT, machine), plan=made))
     against = [one for one in seen.findings if one.severity == "error" and one.code not in _PASSING]
     return Fit(
