@@ -23,12 +23,13 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """Whether a stack can be served here, how, and if not, why."""
+    """Whether a stack can be served here, how, and if not, why: sentences, and the codes of the findings."""
 
     stack: str
     fits: bool
     how: str
     why_not: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
 
 
 def doctor(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> int:
@@ -102,7 +103,8 @@ def _fit(stack: Stack, machine: Host) -> Fit:
         stack=stack.name,
         fits=not against,
         how=made.runtime,
-        why_not=tuple(f"{one.code}: {one.title}" for one in against),
+        why_not=tuple(one.title for one in against),
+        codes=tuple(one.code for one in against),
     )
 
 
@@ -135,13 +137,21 @@ def _print(chosen: Stack | None, machine: Host, facts: Facts, seen: Examination)
         }
     )
     for finding in seen.findings:
-        console.say(f"\n{finding.severity}: {finding.title}  [{finding.code}]")
-        for line in (*finding.evidence, finding.cause):
-            console.say(f"  {line}") if line else None
-        for line in finding.fix:
-            console.say(f"  next: {line}")
-        console.say(f"  mended when: {finding.verify}") if finding.verify else None
+        _print_finding(finding)
     console.say(f"\nfine: {', '.join(seen.fine)}")
+
+
+def _print_finding(finding: Finding) -> None:
+    """Print a finding; of what only might matter, the two lines that say so. All of it is in docs/doctor.md."""
+    console.say(f"\n{finding.severity}: {finding.title}  [{finding.code}]")
+    if finding.severity == "info":
+        console.say(f"  next: {finding.fix[0]}") if finding.fix else None
+        return
+    for line in (*finding.evidence, finding.cause):
+        console.say(f"  {line}") if line else None
+    for line in finding.fix:
+        console.say(f"  next: {line}")
+    console.say(f"  mended when: {finding.verify}") if finding.verify else None
 
 
 def _wants_gpu(stack: Stack) -> bool:
@@ -167,14 +177,16 @@ def _gpu_line(facts: Facts) -> str:
 
 
 def _print_fits(fits: tuple[Fit, ...]) -> None:
-    if fits:
-        console.say()
-        rows = [
-            (
-                fit.stack,
-                "yes" if fit.fits else "no",
-                "; ".join(fit.why_not) or f"inv up --stack {fit.stack}   # {fit.how}",
-            )
-            for fit in fits
-        ]
-        console.table(("STACK", "FITS", "HOW, OR WHY NOT"), rows)
+    if not fits:
+        return
+    console.say()
+    rows = [(fit.stack, "yes" if fit.fits else "no", _how_or_why_not(fit)) for fit in fits]
+    console.table(("STACK", "FITS", "HOW, OR WHY NOT"), rows)
+    if any(fit.codes for fit in fits):
+        console.say("\nwhat mends it: inv doctor --stack NAME")
+
+
+def _how_or_why_not(fit: Fit) -> str:
+    if fit.fits:
+        return f"inv up --stack {fit.stack}   # {fit.how}"
+    return ", ".join(fit.codes) or "; ".join(fit.why_not)

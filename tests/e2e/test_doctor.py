@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from blackstack.facts import gpus
+
+from tests.unit.conftest import REPOSITORY
 
 from .conftest import Shell, free_port
 
@@ -83,11 +88,32 @@ def test_a_stack_for_a_gpu_is_blocked_before_anything_starts_where_there_is_none
     assert [one["code"] for one in answer["findings"] if one["severity"] == "error"] == ["gpu-none"]
     (row,) = [row for row in told(shell)["host"]["stacks"] if row["stack"] == "toy"]
     assert not row["fits"]
-    assert row["why_not"][0].startswith("gpu-none: toy needs an NVIDIA GPU")
+    assert row["codes"] == ["gpu-none"]
+    assert row["why_not"] == ["toy needs an NVIDIA GPU, and there is none here"]
     blocked = shell.inv("up", *TOY)
     assert blocked.code == 1, blocked.all
     assert "toy needs an NVIDIA GPU, and there is none here" in blocked.err
     assert not list((shell.root / ".blackstack").glob("venvs/toy-*"))
+
+
+@pytest.mark.skipif(bool(gpus.look().cards), reason="there is a GPU here, and NVML is asked first")
+def test_where_only_nvidia_smi_answers_its_word_counts(shell: Shell, tmp_path: Path) -> None:
+    seen = YAML(typ="safe").load(REPOSITORY / "tests/unit/facts/seen.yaml")
+    answers = {"--query-gpu": seen["rtx-5090-and-4090"]["text"], "--query-compute": seen["holders"]["text"]}
+    cases = "\n".join(f"{flag}*) cat <<'END'\n{text}END\n;;" for flag, text in answers.items())
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\ncase \"$1\" in\n{cases}\n*) echo 'CUDA Version: 13.0' ;;\nesac\n")
+    program.chmod(0o755)
+    compose = shell.root / "compose/toy.yaml"
+    compose.write_text(compose.read_text().replace("needs: {", 'needs: {vram_gib: 48, compute_capability: "12.0", '))
+
+    answer = told(shell, *TOY, code=1, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+
+    found = answer["host"]["gpus"]
+    assert (found["source"], found["driver"], found["cuda"]) == ("nvidia-smi", "580.82.09", "13.0")
+    assert [card["name"] for card in found["cards"]] == ["NVIDIA GeForce RTX 5090", "NVIDIA GeForce RTX 4090"]
+    errors = [one["title"] for one in answer["findings"] if one["severity"] == "error"]
+    assert errors == ["toy needs 48 GiB of GPU memory; NVIDIA GeForce RTX 5090 has 31.8 GiB"]
 
 
 def test_wishes_without_a_stack_are_a_mistake(shell: Shell) -> None:
