@@ -12,7 +12,6 @@ import pytest
 from ruamel.yaml import YAML
 
 from blackstack.facts import gpus
-
 from tests.unit.conftest import REPOSITORY
 
 from .conftest import Shell, free_port
