@@ -59,6 +59,30 @@ def stacks(_c: Context, stack: str | None = None, *, json_: bool = False) -> Non
         knowing.stacks(stack=stack, as_json=json_)
 
 
+@task(
+    help={**RUN, "stack": "check this stack too (default: $STACK, or the machine alone)", "json_": "for machines"},
+    iterable=["set_", "extra"],
+)
+def doctor(
+    _c: Context,
+    stack: str | None = None,
+    runtime: str = "auto",
+    profile: str | None = None,
+    set_: Sequence[str] | None = None,
+    python: str | None = None,
+    extra: Sequence[str] | None = None,
+    *,
+    json_: bool = False,
+) -> None:
+    """Say what will keep a stack from working here, and what mends it; without one, which stacks fit."""
+    with friendly():
+        from blackstack.verbs import examining
+
+        code = examining.doctor(stack, _wishes(runtime, profile, set_, python, extra), as_json=json_)
+    if code:
+        raise Exit(code=code)
+
+
 @task(help={**RUN, "json_": "for machines"}, iterable=["set_", "extra"])
 def plan(
     _c: Context,

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from blackstack import doctor
 from blackstack.bench.gpu import Gpu
 from blackstack.errors import BlockedError
-from blackstack.host import Host
+from blackstack.facts import ports
 from blackstack.plan import Plan
 from blackstack.serving import runtime_of
 
@@ -46,28 +45,29 @@ class Ground:
         )
         return f"between two trials: no server, the port is free; {gpu}"
 
-    def dirt(self, made: Plan, machine: Host) -> str:
+    def dirt(self, made: Plan) -> str:
         """Return what a trial of this plan left, or nothing."""
         running = runtime_of(made).observe(made.stack)
         if running is not None and running.state == "running":
             return f"{made.stack.name} still runs: {running.identity}"
-        taken = doctor.check_port(made, machine)
-        if taken:
-            return taken.title
+        try:
+            ports.listen(made.bind, made.port)
+        except OSError:
+            return f"port {made.port} is taken by {ports.holder(made.port)}"
         now = self.read() if self.vram_mib is not None else None
         for number, (before, after) in enumerate(zip(self.vram_mib or (), now or (), strict=False)):
             if after > before + TOLERANCE_MIB:
                 return f"GPU {number} holds {after} MiB, where it held {before} before the first trial"
         return ""
 
-    def demand_clean(self, made: Plan, machine: Host, *, wait_s: float = WAIT_S) -> None:
+    def demand_clean(self, made: Plan, *, wait_s: float = WAIT_S) -> None:
         """Wait until nothing is left.
 
         Raises:
             BlockedError: something still is; what was measured on top of it would be of no use.
         """
         deadline = time.monotonic() + wait_s
-        while problem := self.dirt(made, machine):
+        while problem := self.dirt(made):
             if time.monotonic() > deadline:
                 raise BlockedError(
                     "the machine is not clean after a trial, so no other was begun",

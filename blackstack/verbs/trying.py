@@ -169,7 +169,7 @@ class Trying:
         return attempt(cell, self.plan_of(cell), self.machine, self.probe, reader, timeout=timeout)
 
     def _clean(self, cell: Cell) -> None:
-        self.ground.demand_clean(self.plan_of(cell), self.machine)
+        self.ground.demand_clean(self.plan_of(cell))
 
     def _say_what_is_left(self) -> None:
         kept = len(self.run.trials)

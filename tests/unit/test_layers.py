@@ -17,7 +17,7 @@ FLOORS = (
     ("interrupt",),
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit"),
     ("catalog", "host", "console", "forensics"),
-    ("plan",),
+    ("plan", "facts"),
     ("doctor", "runtime"),
     ("ready",),
     ("aftermath",),

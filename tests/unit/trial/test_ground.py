@@ -38,28 +38,28 @@ def readings(*levels: int) -> Iterator[list[int]]:
         yield [levels[-1]]
 
 
-def test_memory_that_comes_back_late_is_waited_for(made: Plan, host: Host) -> None:
+def test_memory_that_comes_back_late_is_waited_for(made: Plan) -> None:
     levels = readings(500, 21_000, 9_000, 540)
 
-    Ground.look(lambda: next(levels)).demand_clean(made, host, wait_s=20)
+    Ground.look(lambda: next(levels)).demand_clean(made, wait_s=20)
 
 
-def test_memory_that_does_not_come_back_ends_the_run(made: Plan, host: Host) -> None:
+def test_memory_that_does_not_come_back_ends_the_run(made: Plan) -> None:
     levels = readings(500, 21_000)
 
     with pytest.raises(BlockedError, match="not clean") as caught:
-        Ground.look(lambda: next(levels)).demand_clean(made, host, wait_s=0)
+        Ground.look(lambda: next(levels)).demand_clean(made, wait_s=0)
 
     assert "GPU 0 holds 21000 MiB, where it held 500" in str(caught.value)
 
 
-def test_a_port_that_is_still_taken_is_not_clean(made: Plan, host: Host) -> None:
+def test_a_port_that_is_still_taken_is_not_clean(made: Plan) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", made.port))
         other.listen()
 
-        assert "is taken by" in Ground.look(lambda: None).dirt(made, host)
-    assert Ground.look(lambda: None).dirt(made, host) == ""
+        assert "is taken by" in Ground.look(lambda: None).dirt(made)
+    assert Ground.look(lambda: None).dirt(made) == ""
 
 
 def test_without_a_gpu_it_is_said_that_none_was_checked() -> None:

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from blackstack import catalog, doctor, plan
+from blackstack.doctor import Case
+from blackstack.doctor.checks import setup
 from blackstack.errors import BlockedError
+from blackstack.facts import Facts, ports
 from blackstack.host import Engine, Host
 from blackstack.plan import Wishes
 
@@ -31,7 +34,7 @@ def test_a_port_that_is_taken_blocks_and_the_next_free_one_is_offered(repository
             doctor.refuse_if_blocked(made_for(repository, host, f"PORT={port}"), host)
 
         assert "--set PORT=" in str(caught.value)
-        assert doctor.next_free("127.0.0.1", port) != port
+        assert ports.next_free("127.0.0.1", port) != port
 
 
 def test_an_address_of_another_machine_cannot_be_listened_on(
@@ -40,7 +43,7 @@ def test_an_address_of_another_machine_cannot_be_listened_on(
     made = replace(made_for(repository, host))
     monkeypatch.setattr(plan.Plan, "bind", "192.0.2.1")  # TEST-NET-1: nobody's
 
-    finding = doctor.check_port(made, host)
+    finding = setup.check_port(Case(host=host, facts=Facts(repository, host), plan=made))
 
     assert finding
     assert finding.code == "address-unusable"
@@ -58,7 +61,7 @@ def test_what_docker_cannot_publish_on_is_said(repository: Path, host: Host, eng
 
 def test_a_knob_of_the_build_without_a_build_is_a_warning(repository: Path, host: Host, engine: Engine) -> None:
     with_engine = replace(host, engine=replace(engine, images=frozenset({"toy:1"})))
-    port = doctor.next_free("127.0.0.1", 20000)
+    port = ports.next_free("127.0.0.1", 20000)
     wishes = Wishes(runtime="docker", overrides=("BASE_IMAGE=other:1", f"PORT={port}"))
     made = plan.make(catalog.load(repository, "toy"), with_engine, wishes, shell_env={})
 
@@ -78,7 +81,22 @@ def test_too_little_memory_is_a_warning(repository: Path, host: Host) -> None:
     assert [finding.code for finding in doctor.refuse_if_blocked(made_for(repository, poor), poor)] == ["memory"]
 
 
+def test_a_stack_without_a_gpu_never_loads_nvml_nor_asks_for_the_toolkit(
+    repository: Path, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise AssertionError("somebody looked")
+
+    monkeypatch.setattr("blackstack.facts.all.gpus.look", refuse)
+    monkeypatch.setattr("blackstack.facts.all.driver.look", refuse)
+    monkeypatch.setattr("blackstack.facts.all.containers.look_at_toolkit", refuse)
+    made = made_for(repository, host, f"PORT={ports.next_free('127.0.0.1', 20000)}")
+
+    assert list(doctor.findings(made, host)) == []
+    assert doctor.examine(Case(host=host, facts=Facts(repository, host), plan=made)).fine
+
+
 def test_a_machine_that_has_what_it_takes_gets_no_finding(repository: Path, host: Host) -> None:
-    free = doctor.next_free("127.0.0.1", 20000)
+    free = ports.next_free("127.0.0.1", 20000)
 
     assert list(doctor.findings(made_for(repository, host, f"PORT={free}"), host)) == []

@@ -1,0 +1,15 @@
+"""Looks before anything starts: a machine, and a plan where there is one, held against what is known to go wrong.
+
+::
+
+    checks/       the registry CHECKS and the checks themselves: from a case to a finding, or nothing
+    case          what a check looks at          knowledge   which driver runs which CUDA, thresholds (TOML)
+    texts         the words of each finding (findings.toml)  require     NVIDIA_REQUIRE_CUDA
+    examination   all checks, or those before `inv up`       guide       docs/doctor.md
+"""
+
+from blackstack.doctor.case import Case, Check
+from blackstack.doctor.checks import CHECKS
+from blackstack.doctor.examination import Examination, examine, findings, refuse_if_blocked
+
+__all__ = ["CHECKS", "Case", "Check", "Examination", "examine", "findings", "refuse_if_blocked"]

@@ -1,0 +1,1 @@
+"""What the doctor says, and when it keeps silent."""
