@@ -24,7 +24,7 @@ from blackstack.interrupt import interruptible
 from blackstack.verbs.choose import Found, chosen, find
 from blackstack.verbs.diagnosing import WHOLE_LOG, facts_now
 
-LOOK_S = 1.0  # between two looks at the process or container
+LOOK_S = 0.5  # between two looks at the process or container
 NARROWEST = 60
 GONE = "server-gone"
 
@@ -59,6 +59,7 @@ def watch(vigil: Vigil) -> int:
     if vigil.url and vigil.stack:
         raise UsageError("--url watches a server anywhere, --stack one of ours: give one of the two")
     watched = _Elsewhere(vigil) if vigil.url else _Ours(chosen(vigil.stack, "watch", include_dead=True))
+    finding(GONE)  # reads the causes now: nobody should wait for that when it has happened
     with interruptible(), contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the way out of watching
         while True:
             last = _beat(watched, vigil)
@@ -111,7 +112,7 @@ class _Ours:
         self._looked, self._said = 0.0, ""
 
     def ended(self) -> str:
-        """Say how the server ended, or was started anew; looks at it once a second."""
+        """Say how the server ended, or was started anew; looks at it no more often than that."""
         if self.found is None:
             return f"{self.name} is not up"
         if time.monotonic() - self._looked < LOOK_S:
