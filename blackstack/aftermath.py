@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from blackstack.catalog import Stack
@@ -32,17 +33,19 @@ def facts_now(
         outside: the code of what was seen from outside.
     """
     stage = stage or _noted_stage(stack)
-    if running is None or running.state in {"running", "unreachable"}:
+    alive = running is not None and running.state == "running" and not running.restarts
+    if running is None or alive or running.state == "unreachable":
         return ExitFacts(stage=stage, outside=outside)
     try:
         traces = runtime.traces(stack)
     except BlackstackError:  # the engine went away with it
         traces = Traces()
     kernel, unread = kernel_log(running.started_at, traces.marks)
+    code = running.exit_code if running.state != "running" else _last_code(traces.events)  # it was started again
     return ExitFacts(
-        exit_code=running.exit_code,
+        exit_code=code,
         # A server that ends well when it is asked to has exit code 0: then the event knows who asked.
-        signal=_sent(traces.events) if running.exit_code == 0 else None,
+        signal=_sent(traces.events) if code == 0 else None,
         oom_killed=running.out_of_memory,
         stage=stage,
         asked_to_stop=traces.asked_to_stop,
@@ -85,6 +88,12 @@ def log_of(runtime: Runtime, stack: Stack) -> list[str]:
         return runtime.tail(stack, WHOLE_LOG)
     except BlackstackError:
         return []
+
+
+def _last_code(events: Sequence[str]) -> int | None:
+    """Return the exit code with which the container died last."""
+    codes = [int(found[1]) for event in events if (found := re.fullmatch(r"die \(exit code (\d+)\)", event))]
+    return codes[-1] if codes else None
 
 
 def _sent(events: Sequence[str]) -> str | None:

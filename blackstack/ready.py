@@ -174,6 +174,8 @@ class _Start:
         if self.stage != stages.LAST:
             self.look(now=True)
         how = "its process is gone" if running is None else running.ended
+        if running and running.state == "running":
+            how = "it died and was started again"
         doing = stages.by_name()[self.stage or stages.FIRST].say.en
         raise ServerExitedError(
             f"the server ended at stage «{self.stage}» ({doing}): {how}",

@@ -24,7 +24,7 @@ from blackstack.heartbeat import Beat, Server, beat
 from blackstack.interrupt import interruptible
 from blackstack.verbs.choose import Found, chosen, find
 
-LOOK_S = 1.0  # between two looks at the process or container
+LOOK_S = 0.5  # between two looks at the process or container
 NARROWEST = 60
 GONE = "server-gone"
 
@@ -59,6 +59,7 @@ def watch(vigil: Vigil) -> int:
     if vigil.url and vigil.stack:
         raise UsageError("--url watches a server anywhere, --stack one of ours: give one of the two")
     watched = _Elsewhere(vigil) if vigil.url else _Ours(chosen(vigil.stack, "watch", include_dead=True))
+    finding(GONE)  # reads the causes now: nobody should wait for that when it has happened
     with interruptible(), contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is the way out of watching
         while True:
             last = _beat(watched, vigil)
@@ -107,11 +108,11 @@ class _Ours:
         key = settings["API_KEY"].value if "API_KEY" in settings else ""
         self.found: Found | None = found
         self.restarts = found.running.restarts if found else 0
-        self.server = Server(url=found.running.url if found else "", model=stack.x.model, api_key=key)
+        self.server = Server(url=found.running.url if found else "", model=found.model if found else "", api_key=key)
         self._looked, self._said = 0.0, ""
 
     def ended(self) -> str:
-        """Say how the server ended, or was started anew; looks at it once a second."""
+        """Say how the server ended, or was started anew; looks at it no more often than that."""
         if self.found is None:
             return f"{self.name} is not up"
         if time.monotonic() - self._looked < LOOK_S:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -247,39 +248,63 @@ def network() -> Iterator[tuple[str, ...]]:
     subprocess.run(["ip", "netns", "delete", name], check=True)
 
 
-@pytest.fixture
-def own_engine(network: tuple[str, ...], image: str, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """An engine of this test's own that holds the image, and its address."""
-    address = f"unix://{tmp_path}/s"
-    places = ("--data-root", f"{tmp_path}/data", "--exec-root", f"{tmp_path}/exec", "--pidfile", f"{tmp_path}/pid")
-    with (tmp_path / "log").open("wb") as log:
-        engine = subprocess.Popen([*network, "dockerd", *places, "--host", address], stdout=log, stderr=log)
-    try:
-        env = {**os.environ, "DOCKER_HOST": address}
+@dataclass
+class OwnEngine:
+    """An engine of a test's own, which may be stopped and started again."""
+
+    network: tuple[str, ...]
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What leads a client to it."""
+        return {"DOCKER_HOST": f"unix://{self.folder}/s"}
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        places = [f"--{name}={self.folder}/{name}" for name in ("data-root", "exec-root", "pidfile")]
+        with (self.folder / "log").open("ab") as log:
+            argv = [*self.network, "dockerd", *places, "--host", self.env["DOCKER_HOST"]]
+            self.process = subprocess.Popen(argv, stdout=log, stderr=log)
         deadline = time.monotonic() + 60
-        while subprocess.run(["docker", "info"], env=env, capture_output=True, check=False).returncode:
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+        while subprocess.run(
+            ["docker", "info"], env={**os.environ, **self.env}, capture_output=True, check=False
+        ).returncode:
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()
             time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Stop it; its containers stop with it."""
+        if self.process:
+            self.process.terminate()
+            self.process.wait(60)
+        self.process = None
+
+
+@pytest.fixture
+def own_engine(network: tuple[str, ...], image: str, tmp_path: Path) -> Iterator[OwnEngine]:
+    """An engine of this test's own that holds the image."""
+    engine = OwnEngine(network, tmp_path)
+    try:
+        engine.start()
         with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saved:
-            subprocess.run(["docker", "load"], stdin=saved.stdout, env=env, check=True)
-        yield engine, address
+            subprocess.run(["docker", "load"], stdin=saved.stdout, env={**os.environ, **engine.env}, check=True)
+        yield engine
     finally:
-        engine.terminate()
-        engine.wait(60)
+        engine.stop()
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="an engine of one's own needs root")
-def test_an_engine_that_stops_in_the_middle_is_said(
-    shell: Shell, network: tuple[str, ...], own_engine: tuple[subprocess.Popen[bytes], str]
+def test_an_engine_that_stops_in_the_middle_and_comes_back_is_said(
+    shell: Shell, network: tuple[str, ...], own_engine: OwnEngine
 ) -> None:
-    engine, address = own_engine
-    shell.prefix, own = network, {"DOCKER_HOST": address}
+    shell.prefix, own = network, own_engine.env
     up = shell.inv("up", *STACK, env=own)
     assert up.code == 0, up.all
 
-    engine.terminate()
-    engine.wait(60)
+    own_engine.stop()
 
     row = json.loads(shell.inv("status", "--json", env=own).out)[0]
     assert row["state"] == "unreachable"
@@ -289,20 +314,28 @@ def test_an_engine_that_stops_in_the_middle_is_said(
     down = shell.inv("down", env=own)
     assert down.code == 1
     assert "no Docker engine answers" in down.err
+    watch = shell.inv("watch", "--stack", "llamacpp-cpu", "--once", "--json", env=own)
+    assert watch.code == 1, watch.all
+    assert json.loads(watch.out)[-1]["code"] == "server-gone"
+
+    own_engine.start()
+
+    row = json.loads(shell.inv("status", "--json", env=own).out)[0]
+    assert row["state"] in {"exited", "running"}  # the engine ended the container, and may have started it again
+    assert shell.inv("down", env=own).code == 0
+    assert json.loads(shell.inv("status", "--json", env=own).out) == []
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="an engine of one's own needs root")
 def test_an_engine_that_stops_while_a_server_loads_ends_in_a_sentence(
-    shell: Shell, network: tuple[str, ...], own_engine: tuple[subprocess.Popen[bytes], str]
+    shell: Shell, network: tuple[str, ...], own_engine: OwnEngine
 ) -> None:
-    engine, address = own_engine
     shell.prefix = network
-    up = shell.begin("up", *STACK, env={"DOCKER_HOST": address})
+    up = shell.begin("up", *STACK, env=own_engine.env)
     read_until(up, "· create")
 
-    engine.terminate()
-    engine.wait(60)
+    own_engine.stop()
     _, err = up.communicate(timeout=60)
 
     assert up.returncode in {1, 3}, err
