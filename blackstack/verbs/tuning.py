@@ -16,7 +16,7 @@ from blackstack.trial.loop import Run
 from blackstack.verbs.choose import ROOT, named
 from blackstack.verbs.trying import Order, keep, trying
 
-ROUNDS = 4  # of the rematch that a claim rests on
+ROUNDS, REPEATS = 4, 2  # of the rematch that a claim rests on
 AXES = ("attention", "kv")  # that are searched where the stack has them
 
 
@@ -50,7 +50,7 @@ def search(stack: str | None, order: Order, *, goal: tune.Goal, budget_s: float,
         ratio = None
         if best and best != own:
             it.note("the best is held against the stack's own values, side by side")
-            it.probe = short_probe(replace(order.load, repeats=2))
+            it.probe = short_probe(replace(order.load, repeats=REPEATS))
             sides = {"own": own, "best": best}
             cells = {side: tune.cell_of(one, order.wishes, dimensions, values) for side, values in sides.items()}
             rematch: dict[str, list[Trial]] = {"own": [], "best": []}
@@ -125,4 +125,5 @@ def _time_left(run: Run, budget_s: float) -> bool:
     """Tell whether one more choice fits, and after it the rematch; what earlier runs took counts."""
     taken = [trial.seconds for trial in run.trials]
     longest = max(taken, default=0.0)
-    return not taken or sum(taken) + longest * (1 + 2 * ROUNDS / tune.RUNGS[-1] * 2) < budget_s
+    rematch = 2 * ROUNDS * longest * REPEATS / tune.RUNGS[-1]
+    return not taken or sum(taken) + longest + rematch < budget_s
