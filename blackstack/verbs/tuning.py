@@ -34,7 +34,7 @@ def search(stack: str | None, order: Order, *, goal: tune.Goal, budget_s: float,
         if not dimensions:
             raise UsageError(f"{one.name} has nothing to tune", fix="`tune: [values]` at a knob of its x-stack block")
         told = [{"name": one.name, "values": one.values, "own": one.own} for one in dimensions]
-        it.begin([one], {"goal": goal, "dimensions": told})
+        it.begin({one.name: order.wishes}, {"goal": goal, "dimensions": told})
         looking = tune.Search(dimensions=dimensions, goal=goal, seed=order.load.seed)
         it.note(f"{looking.size} choices of {', '.join(d.name for d in dimensions)}; budget {budget_s:.0f} s")
 
@@ -102,7 +102,7 @@ class _Found:
         elif self.best == self.own:
             said = "no gain shown: the stack's own values are the best of what was tried"
         elif self.ratio is None:
-            said = f"no gain shown: {words} failed in the rematch"
+            said = f"no gain shown: {words}, or the stack as it is, failed in the rematch"
         else:
             said = f"{words} gave {verdict.told(self.ratio)} the {what} of the stack's own values"
             said = said if self.gained else f"no gain shown: {said}"

@@ -193,6 +193,7 @@ def test_a_verdict_names_the_faster_one_and_what_was_not_tried(shell: Shell) -> 
         (("tune", "--stack", "toy", "--budget", "soon"), "--budget takes a time"),
         (("tune", "--stack", "toy", "--axis", "none"), "toy has nothing to tune"),
         (("verdict", "--candidates", "toyy", "--model", "m"), "did you mean 'toy'"),
+        (("verdict", "--candidates", "toy", "--model", "m", "--set", "SLOT=1"), "did you mean 'SLOTS'"),
         (("up", "--stack", "toy", "--extra=quick"), "neither a variable nor a flag"),
     ],
 )
