@@ -39,6 +39,9 @@ REFUSALS = frozenset(
     }
 )
 
+NO_ROOT = "engine-core-failed-no-root-cause"  # what the parent says of its child's end; the child's words are better
+_RAISED = re.compile(r"(?:^|\] )((?:\w+\.)*\w+(?:Error|Exception): .{1,200})")  # of several, the first is the cause
+
 Probe = Callable[[Target, Progress], Seen]
 """Measures a server that is up."""
 
@@ -202,11 +205,14 @@ def _failed(trial: Trial, error: BlackstackError, log: Sequence[str]) -> Trial:
 def _explained(trial: Trial, error: BlackstackError, log: Sequence[str]) -> Trial:
     # Of one that was late the log ends with our own stopping it, which would be taken for the cause.
     findings: tuple[Finding, ...] = serving.causes(error, log) if trial.outcome == "crashed" else ()
-    if not findings:
-        return replace(trial, lines=_end_of(log) if trial.outcome != "refused" else ())
-    first = findings[0]
-    outcome: Outcome = "refused" if first.code in REFUSALS else trial.outcome
-    return replace(trial, outcome=outcome, code=first.code, why=first.title, lines=_end_of(log))
+    trial = replace(trial, lines=_end_of(log) if trial.outcome != "refused" else ())
+    first = next((finding for finding in findings if finding.code != NO_ROOT), None)
+    if first:
+        outcome: Outcome = "refused" if first.code in REFUSALS else trial.outcome
+        return replace(trial, outcome=outcome, code=first.code, why=first.title)
+    raised = next((match[1] for line in log if (match := _RAISED.search(line))), "")
+    code = findings[0].code if findings else ""
+    return replace(trial, code=code, why=raised if raised and trial.outcome == "crashed" else trial.why)
 
 
 def _end_of(log: Sequence[str]) -> tuple[str, ...]:
