@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from blackstack import doctor, inside, ready, serving
 from blackstack.bench import Measurement, Target, Workload, measure
+from blackstack.diagnose.redact import Redactor
 from blackstack.errors import BlackstackError, BlockedError, UsageError
 from blackstack.finding import Finding
 from blackstack.host import Host
@@ -216,7 +217,8 @@ def _explained(trial: Trial, error: BlackstackError, log: Sequence[str]) -> Tria
 
 
 def _end_of(log: Sequence[str]) -> tuple[str, ...]:
-    return tuple(line[:300] for line in log[-KEPT_LINES:])
+    redact = Redactor()  # a record is shown to others
+    return tuple(redact(line[:300]) for line in log[-KEPT_LINES:])
 
 
 @dataclass(frozen=True)

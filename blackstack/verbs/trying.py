@@ -132,7 +132,7 @@ class Trying:
         inside_of = {trial.stack: trial.found_inside for trial in reversed(trials) if trial.found_inside}
         result = results.Result(
             asked_for={"verb": self.verb, **asked, "workload": self.order.load.as_dict()},
-            found_inside=inside_of,
+            found_inside=_placeless(inside_of),
             ran_on=inside.ran_on(self.machine),
             measured={
                 "tool": {"name": f"inv {self.verb}", "version": __version__},
@@ -140,7 +140,7 @@ class Trying:
                 "load_average": {"at_begin": self.busy, "at_end": os.getloadavg()},
                 "seconds": round(sum(trial.seconds for trial in trials), 1),
                 **more,
-                "trials": [trial.as_dict() for trial in trials],
+                "trials": _placeless([trial.as_dict() for trial in trials]),
                 "said": list(closing),
             },
         )
@@ -179,6 +179,11 @@ class Trying:
         kept = len(self.run.trials)
         are = "trials are" if kept != 1 else "trial is"
         self.interruption.leaves = f"nothing is left running; {kept} {are} kept, and the same command goes on there"
+
+
+def _placeless(data: Any) -> Any:  # noqa: ANN401 - a tree of JSON
+    """Return data without the place of this repository, which is nobody's business."""
+    return json.loads(json.dumps(data).replace(json.dumps(str(ROOT))[1:-1], "."))
 
 
 @contextmanager

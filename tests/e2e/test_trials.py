@@ -221,6 +221,7 @@ def test_attention_of_a_real_model_is_switched_and_seen_in_its_log(shell: Shell)
         "attention=off": ("works", "off"),
     }
     assert data["complete"]
+    assert str(shell.root) not in json.dumps(data)
     assert all(trial["seen"]["rates"] for trial in data["trials"])
 
 
