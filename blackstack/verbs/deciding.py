@@ -12,6 +12,7 @@ from blackstack.catalog import Stack
 from blackstack.errors import BlockedError, UsageError, unknown_name
 from blackstack.plan import Wishes
 from blackstack.trial import verdict
+from blackstack.trial.attempt import short_probe
 from blackstack.trial.cell import Cell, Trial
 from blackstack.verbs.choose import ROOT
 from blackstack.verbs.trying import Order, trying
@@ -31,6 +32,8 @@ def decide(order: Order, *, candidates: Sequence[str], model: str, rounds: int) 
         trials: dict[str, list[Trial]] = {name: [] for name in cells}
         for name, cell in verdict.rounds(cells, rounds):
             if all(trial.works for trial in trials[name]):  # what failed once is out
+                # At temperature 0 the answers of the next rounds are those of the first.
+                it.probe = short_probe(replace(order.load, quality=not trials[name]))
                 trials[name].append(it.run.one(cell, of=rounds * len(cells)))
         sizes = {name: inside.footprint(it.plan_of(cells[name])) for name in cells}
     judged = {trial.label: trial for trial in it.run.judged()}

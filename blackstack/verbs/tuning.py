@@ -50,11 +50,12 @@ def search(stack: str | None, order: Order, *, goal: tune.Goal, budget_s: float,
         ratio = None
         if best and best != own:
             it.note("the best is held against the stack's own values, side by side")
-            it.probe = short_probe(replace(order.load, repeats=REPEATS))
             sides = {"own": own, "best": best}
             cells = {side: tune.cell_of(one, order.wishes, dimensions, values) for side, values in sides.items()}
             rematch: dict[str, list[Trial]] = {"own": [], "best": []}
             for side, cell in verdict.rounds(cells, ROUNDS):
+                # At temperature 0 the answers of the next rounds are those of the first.
+                it.probe = short_probe(replace(order.load, repeats=REPEATS, quality=not rematch[side]))
                 label = f"rematch {cell.label}: {cell.about or tune.DEFAULTS}"
                 rematch[side].append(it.run.one(replace(cell, label=label)))
             ratio = _rematched(rematch, goal)
