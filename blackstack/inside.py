@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import requests
@@ -74,13 +74,28 @@ def ran_on(machine: host.Host) -> dict[str, Any]:
     }
 
 
+def identity(made: Plan) -> str:
+    """Return what tells the image or environment of a plan from a later one of the same name."""
+    if made.image:
+        with _asking():
+            return str(host.client().images.get(made.image).id)
+    return made.environment.name if made.environment else str(made.python)
+
+
 def footprint(made: Plan) -> int | None:
     """Return the bytes on disk of the image or environment that a plan runs; None where it is not known."""
     if made.image:
-        from docker.errors import DockerException  # noqa: PLC0415 - host.client() has paid for it
-
-        with contextlib.suppress(DockerException, BlackstackError):
+        with _asking():
             return int(host.client().images.get(made.image).attrs["Size"])
     if made.environment is None:
         return None
     return sum(path.lstat().st_size for path in made.environment.rglob("*"))
+
+
+@contextlib.contextmanager
+def _asking() -> Iterator[None]:
+    """Take what the engine does not tell for not known."""
+    from docker.errors import DockerException  # noqa: PLC0415 - host.client() has paid for it
+
+    with contextlib.suppress(DockerException, BlackstackError):
+        yield

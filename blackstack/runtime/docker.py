@@ -115,9 +115,10 @@ class DockerRuntime:
             yield rest.decode(errors="replace")
 
     def peak_memory(self, stack: Stack) -> int | None:
-        """Read the peak of the container's cgroup; kernels before 5.19 and cgroups v1 have no such file."""
-        with contextlib.suppress(BlackstackError, ValueError):
-            return int(self.ask(stack, "print(open('/sys/fs/cgroup/memory.peak').read())"))
+        """Read the peak of the container's cgroup, version 2 (from Linux 5.19 on) or 1."""
+        for name in ("memory.peak", "memory/memory.max_usage_in_bytes"):
+            with contextlib.suppress(BlackstackError, ValueError):
+                return int(self.ask(stack, f"print(open('/sys/fs/cgroup/{name}').read())"))
         return None
 
     def traces(self, stack: Stack) -> Traces:

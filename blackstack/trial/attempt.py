@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from blackstack import aftermath, doctor, inside, ready, serving
 from blackstack.bench import Measurement, Target, Workload, measure
+from blackstack.diagnose.redact import Redactor
 from blackstack.errors import BlackstackError, BlockedError, UsageError
 from blackstack.finding import Finding
 from blackstack.host import Host
@@ -38,6 +39,9 @@ REFUSALS = frozenset(
         "kernel-not-implemented-blackwell",
     }
 )
+
+NO_ROOT = "engine-core-failed-no-root-cause"  # what the parent says of its child's end; the child's words are better
+_RAISED = re.compile(r"(?:^|\] )((?:\w+\.)*\w+(?:Error|Exception): .{1,200})")  # of several, the first is the cause
 
 Probe = Callable[[Target, Progress], Seen]
 """Measures a server that is up."""
@@ -204,12 +208,16 @@ def _failed(trial: Trial, error: BlackstackError, log: Sequence[str]) -> Trial:
 
 
 def _explained(trial: Trial, findings: Sequence[Finding], log: Sequence[str]) -> Trial:
-    if not findings:
-        return replace(trial, lines=_end_of(log) if trial.outcome != "refused" else ())
-    first = findings[0]
-    outcome: Outcome = "refused" if first.code in REFUSALS else trial.outcome
-    return replace(trial, outcome=outcome, code=first.code, why=first.title, lines=_end_of(log))
+    trial = replace(trial, lines=_end_of(log) if trial.outcome != "refused" else ())
+    first = next((finding for finding in findings if finding.code != NO_ROOT), None)
+    if first:
+        outcome: Outcome = "refused" if first.code in REFUSALS else trial.outcome
+        return replace(trial, outcome=outcome, code=first.code, why=first.title)
+    raised = next((match[1] for line in log if (match := _RAISED.search(line))), "")
+    code = findings[0].code if findings else ""
+    return replace(trial, code=code, why=raised if raised and trial.outcome == "crashed" else trial.why)
 
 
 def _end_of(log: Sequence[str]) -> tuple[str, ...]:
-    return tuple(line[:300] for line in log[-KEPT_LINES:])
+    redact = Redactor()  # a record is shown to others
+    return tuple(redact(line[:300]) for line in log[-KEPT_LINES:])

@@ -10,6 +10,7 @@ from blackstack.catalog.schema import Profile
 from blackstack.trial import sure
 from blackstack.trial.cell import Cell, Trial
 
+KEPT_FROM = 0.95  # of the tokens/s before: what is kept may cost as much as two starts of one thing differ anyway
 EXTRA = "extra"  # the name of the step that adds the words of the higher profile
 
 
@@ -80,9 +81,11 @@ def climb(
         there = _changed(here, name, value)
         trial = attempt(cell_of(_label(len(rungs) + 1, name, value, here.set), there))
         gain = sure.unpaired(trial.seen.rates, last.seen.rates) if trial.works else None
-        slower = gain is not None and gain.high is not None and gain.high < 1
+        slower = gain is not None and gain.value < KEPT_FROM
+        shown = gain is not None and gain.high is not None and gain.high < 1
         kept = trial.works and not slower
-        why = trial.why or trial.outcome if not trial.works else "slower" if slower else "works"
+        pace = "works" if not slower else "slower" if shown else "seems slower, which these few repeats do not show"
+        why = pace if trial.works else trial.why or trial.outcome
         rungs.append(Rung(name=name, value=value, kept=kept, why=why, trial=trial, gain=gain))
         if kept:
             here, last = there, trial

@@ -35,7 +35,7 @@ def climb(stack: str | None, order: Order, *, low: str, high: str) -> None:
             )
             return Cell(label=label, stack=one.name, wishes=wishes)
 
-        it.begin([one], {"ladder": [low, high], "steps": walk.steps})
+        it.begin({one.name: order.wishes}, {"ladder": [low, high], "steps": walk.steps})
         climbed = ladder.climb(
             one, walk, cell_of=cell_of, attempt=lambda cell: it.run.one(cell, of=len(walk.steps) + 1)
         )

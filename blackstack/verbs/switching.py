@@ -14,7 +14,7 @@ def backends(stack: str | None, order: Order, *, names: Sequence[str], only: Seq
     with trying("backends", order) as it:
         one = named(stack)
         cells = axes.cells(one, order.wishes, names, only)
-        it.begin([one], {"cells": [cell.as_dict() for cell in cells]})
+        it.begin({one.name: order.wishes}, {"cells": [cell.as_dict() for cell in cells]})
         it.run.all(cells, of=len(cells))
     trials = it.run.judged()
     asked = {"stack": one.name, "axes": list(names), "only": list(only)}

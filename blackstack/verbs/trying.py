@@ -69,24 +69,28 @@ class Trying:
     def __post_init__(self) -> None:
         self.probe = short_probe(self.order.load)
 
-    def begin(self, stacks: Sequence[Stack], what: Mapping[str, Any]) -> dict[str, str]:
+    def begin(self, stacks: Mapping[str, Wishes], what: Mapping[str, Any]) -> dict[str, str]:
         """Get ready what the stacks need, and open the folder; return the stacks that cannot be got ready, and why."""
         machine, unready = host.look(ROOT), {}
         texts = {}
-        for one in stacks:
+        for one, wishes in ((catalog.load(ROOT, name), wishes) for name, wishes in stacks.items()):
             if (up := find(one)) is not None and up.alive:
                 raise BlockedError(
                     f"{one.name} is up, and would be measured instead of what is tried",
                     fix=f"inv down --stack {one.name}",
                 )
-            made = plan.make(one, machine, wishes_for(one, self.order.wishes))
-            texts[one.name] = {"asked_for": made.asked_for(), "file": one.path.read_text(encoding="utf-8")}
+            made = plan.make(one, machine, wishes)
             try:
                 runtime_of(made).prepare(made, self.progress)
             except BlackstackError as error:
                 if len(stacks) == 1:
                     raise
                 unready[one.name] = error.what
+            texts[one.name] = {
+                "asked_for": made.asked_for(),
+                "runs": inside.identity(made),
+                "file": one.path.read_text(encoding="utf-8"),
+            }
         self.machine = host.look(ROOT)
         load = self.order.load.as_dict()
         kept = {"verb": self.verb, "stacks": texts, "load": load, "timeout": self.order.timeout, **what}
@@ -128,7 +132,7 @@ class Trying:
         inside_of = {trial.stack: trial.found_inside for trial in reversed(trials) if trial.found_inside}
         result = results.Result(
             asked_for={"verb": self.verb, **asked, "workload": self.order.load.as_dict()},
-            found_inside=inside_of,
+            found_inside=_placeless(inside_of),
             ran_on=inside.ran_on(self.machine),
             measured={
                 "tool": {"name": f"inv {self.verb}", "version": __version__},
@@ -136,7 +140,7 @@ class Trying:
                 "load_average": {"at_begin": self.busy, "at_end": os.getloadavg()},
                 "seconds": round(sum(trial.seconds for trial in trials), 1),
                 **more,
-                "trials": [trial.as_dict() for trial in trials],
+                "trials": _placeless([trial.as_dict() for trial in trials]),
                 "said": list(closing),
             },
         )
@@ -177,6 +181,11 @@ class Trying:
         self.interruption.leaves = f"nothing is left running; {kept} {are} kept, and the same command goes on there"
 
 
+def _placeless(data: Any) -> Any:  # noqa: ANN401 - a tree of JSON
+    """Return data without the place of this repository, which is nobody's business."""
+    return json.loads(json.dumps(data).replace(json.dumps(str(ROOT))[1:-1], "."))
+
+
 @contextmanager
 def trying(verb: str, order: Order) -> Iterator[Trying]:
     """Hold what is needed for a run: one at a time, because two would measure each other."""
@@ -206,11 +215,6 @@ class _Named:
 
     def finish(self, *, failed: bool = False) -> None:
         self.reader.finish(failed=failed)
-
-
-def wishes_for(one: Stack, wishes: Wishes) -> Wishes:
-    """Return the wishes without the knobs that this stack has not: candidates share one command line."""
-    return replace(wishes, overrides=tuple(word for word in wishes.overrides if word.partition("=")[0] in one.x.knobs))
 
 
 def keep(one: Stack, name: str, profile: Profile, wishes: Wishes) -> list[str]:

@@ -16,7 +16,7 @@ from blackstack.trial.loop import Run
 from blackstack.verbs.choose import ROOT, named
 from blackstack.verbs.trying import Order, keep, trying
 
-ROUNDS = 4  # of the rematch that a claim rests on
+ROUNDS, REPEATS = 4, 2  # of the rematch that a claim rests on
 AXES = ("attention", "kv")  # that are searched where the stack has them
 
 
@@ -34,7 +34,7 @@ def search(stack: str | None, order: Order, *, goal: tune.Goal, budget_s: float,
         if not dimensions:
             raise UsageError(f"{one.name} has nothing to tune", fix="`tune: [values]` at a knob of its x-stack block")
         told = [{"name": one.name, "values": one.values, "own": one.own} for one in dimensions]
-        it.begin([one], {"goal": goal, "dimensions": told})
+        it.begin({one.name: order.wishes}, {"goal": goal, "dimensions": told})
         looking = tune.Search(dimensions=dimensions, goal=goal, seed=order.load.seed)
         it.note(f"{looking.size} choices of {', '.join(d.name for d in dimensions)}; budget {budget_s:.0f} s")
 
@@ -50,11 +50,12 @@ def search(stack: str | None, order: Order, *, goal: tune.Goal, budget_s: float,
         ratio = None
         if best and best != own:
             it.note("the best is held against the stack's own values, side by side")
-            it.probe = short_probe(replace(order.load, repeats=2))
             sides = {"own": own, "best": best}
             cells = {side: tune.cell_of(one, order.wishes, dimensions, values) for side, values in sides.items()}
             rematch: dict[str, list[Trial]] = {"own": [], "best": []}
             for side, cell in verdict.rounds(cells, ROUNDS):
+                # At temperature 0 the answers of the next rounds are those of the first.
+                it.probe = short_probe(replace(order.load, repeats=REPEATS, quality=not rematch[side]))
                 label = f"rematch {cell.label}: {cell.about or tune.DEFAULTS}"
                 rematch[side].append(it.run.one(replace(cell, label=label)))
             ratio = _rematched(rematch, goal)
@@ -102,7 +103,7 @@ class _Found:
         elif self.best == self.own:
             said = "no gain shown: the stack's own values are the best of what was tried"
         elif self.ratio is None:
-            said = f"no gain shown: {words} failed in the rematch"
+            said = f"no gain shown: {words}, or the stack as it is, failed in the rematch"
         else:
             said = f"{words} gave {verdict.told(self.ratio)} the {what} of the stack's own values"
             said = said if self.gained else f"no gain shown: {said}"
@@ -125,4 +126,5 @@ def _time_left(run: Run, budget_s: float) -> bool:
     """Tell whether one more choice fits, and after it the rematch; what earlier runs took counts."""
     taken = [trial.seconds for trial in run.trials]
     longest = max(taken, default=0.0)
-    return not taken or sum(taken) + longest * (1 + 2 * ROUNDS / tune.RUNGS[-1] * 2) < budget_s
+    rematch = 2 * ROUNDS * longest * REPEATS / tune.RUNGS[-1]
+    return not taken or sum(taken) + longest + rematch < budget_s

@@ -193,6 +193,7 @@ def test_a_verdict_names_the_faster_one_and_what_was_not_tried(shell: Shell) -> 
         (("tune", "--stack", "toy", "--budget", "soon"), "--budget takes a time"),
         (("tune", "--stack", "toy", "--axis", "none"), "toy has nothing to tune"),
         (("verdict", "--candidates", "toyy", "--model", "m"), "did you mean 'toy'"),
+        (("verdict", "--candidates", "toy", "--model", "m", "--set", "SLOT=1"), "did you mean 'SLOTS'"),
         (("up", "--stack", "toy", "--extra=quick"), "neither a variable nor a flag"),
     ],
 )
@@ -220,6 +221,7 @@ def test_attention_of_a_real_model_is_switched_and_seen_in_its_log(shell: Shell)
         "attention=off": ("works", "off"),
     }
     assert data["complete"]
+    assert str(shell.root) not in json.dumps(data)
     assert all(trial["seen"]["rates"] for trial in data["trials"])
 
 

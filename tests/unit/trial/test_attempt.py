@@ -14,10 +14,11 @@ import pytest
 
 from blackstack import catalog, plan
 from blackstack.bench import Target
+from blackstack.errors import BlackstackError
 from blackstack.host import Host
 from blackstack.plan import Wishes
 from blackstack.progress import Progress, StageClock
-from blackstack.trial.attempt import Probe, attempt
+from blackstack.trial.attempt import NO_ROOT, Probe, _explained, attempt
 from blackstack.trial.cell import Cell, Evidence, Quality, Seen, Trial
 
 GOOD = Seen(rates=(100.0, 102.0), e2e_ms=(10.0, 9.8), quality=Quality(asked=5, right=4, degenerate=0), of=4)
@@ -70,7 +71,7 @@ def test_what_works_is_measured_and_recorded(attempted: Try) -> None:
 def test_a_server_that_dies_as_it_loads_has_crashed_and_its_last_words_are_kept(attempted: Try) -> None:
     found = attempted("MODE=die")
 
-    assert found.outcome == "crashed"
+    assert (found.outcome, found.why) == ("crashed", "RuntimeError: the toy is broken")
     assert found.lines[-1] == "RuntimeError: the toy is broken"
 
 
@@ -153,6 +154,23 @@ def test_a_mistake_of_ours_costs_one_cell_and_leaves_nothing(attempted: Try) -> 
 
     assert found.outcome == "crashed"
     assert found.why.startswith("our mistake: KeyError")
+
+
+def test_of_a_death_that_no_signature_explains_the_first_exception_is_told() -> None:
+    at = "ERROR 11-21 08:07:46 [multiproc_executor.py:1063]"
+    log = [  # of vLLM 0.32 with --kv-cache-dtype fp8_e5m2, on a CPU without AVX-512, here
+        "(APIServer pid=1) WARNING [system_utils.py:255] This can cause errors like `OSError: [Errno 24]`",
+        f"(Worker pid=3) {at}     raise NotImplementedError(",
+        f"(Worker pid=3) {at} NotImplementedError: FP8 KV cache on CPU requires x86 with AVX-512 or AMX.",
+        "(EngineCore pid=2) ERROR 11-21 08:07:46 [core.py:1510] RuntimeError: Worker failed with error 'FP8 KV cache'",
+        "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore': 1}",
+    ]
+    trial = Trial(label="", stack="", about="", outcome="crashed")
+
+    found = _explained(trial, BlackstackError("it ended"), log)
+
+    assert found.code == NO_ROOT
+    assert found.why == "NotImplementedError: FP8 KV cache on CPU requires x86 with AVX-512 or AMX."
 
 
 def test_ctrl_c_in_the_middle_takes_the_server_down_and_goes_on(attempted: Try) -> None:

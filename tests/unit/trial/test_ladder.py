@@ -83,6 +83,13 @@ def test_what_works_is_kept_and_what_crashes_or_slows_is_taken_back(stack: Stack
     assert found.rungs[0].gain.value == pytest.approx(4.0, rel=0.01)
 
 
+def test_what_only_seems_slower_is_taken_back_too_and_said_to_be_that(stack: Stack) -> None:
+    found, _ = climbed(stack, {"safe": (10.0, 20.0), "SLOTS=8": (7.0, 14.0), "PORT=8081": (9.8, 19.6)})
+
+    assert [(rung.name, rung.kept) for rung in found.rungs][::2] == [("SLOTS", False), ("PORT", True)]
+    assert "do not show" in found.rungs[0].why
+
+
 def test_a_foot_that_does_not_work_is_no_place_to_climb_from(stack: Stack) -> None:
     found, tried = climbed(stack, {})
 
