@@ -278,6 +278,39 @@ def audit(
         raise Exit(code=code)
 
 
+@task(help={**STACK, "check": "only say which pins moved or vanished, of all stacks or one", "json_": "with --check"})
+def pin(_c: Context, stack: str | None = None, *, check: bool = False, json_: bool = False) -> None:
+    """Write down which image the stack's tag stands for now: its digest."""
+    code = 0
+    with friendly():
+        from blackstack.verbs import pinning
+
+        if check:
+            code = pinning.check(stack, as_json=json_)
+        else:
+            pinning.pin(stack)
+    if code:
+        raise Exit(code=code)
+
+
+@task(help={**STACK, "out": "the folder to write into (default: .blackstack/archives)"})
+def archive(_c: Context, stack: str | None = None, out: str | None = None) -> None:
+    """Keep the stack's image as a file: registries forget."""
+    with friendly():
+        from blackstack.verbs import pinning
+
+        pinning.archive(stack, out)
+
+
+@task(help={"stack": "the newest archive of this stack", "archive": "a file that `inv archive` wrote"})
+def restore(_c: Context, stack: str | None = None, archive: str | None = None) -> None:
+    """Bring an archived image back, when it is what was saved."""
+    with friendly():
+        from blackstack.verbs import pinning
+
+        pinning.restore(stack, archive)
+
+
 def _wishes(runtime: str, profile: str | None, set_: Sequence[str] | None, python: str | None = None) -> Wishes:
     from blackstack.plan import Wishes
 

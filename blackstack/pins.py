@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from blackstack.catalog import Stack, template
 from blackstack.errors import BlockedError, UsageError
-from blackstack.finding import Finding
+from blackstack.finding import Finding, Severity
 from blackstack.registry import NotThereError, Reference, Registry, RegistryError, parse
 
 KNOB = "IMAGE"
@@ -73,6 +73,15 @@ def in_files(stack: Stack) -> Reference:
             fix=f"write the same {KNOB} into both",
         )
     return parse(default)
+
+
+def kept_name(stack: str, image_id: str) -> str:
+    """Return the name of an image that no registry has under it; it never stands for another one.
+
+    >>> kept_name("toy", "sha256:" + "a" * 64)
+    'localhost/blackstack/toy:aaaaaaaaaaaa'
+    """
+    return f"{KEPT_HERE}/{stack}:{image_id.removeprefix('sha256:')[:12]}"
 
 
 def moving(tag: str | None) -> str | None:
@@ -189,10 +198,10 @@ def _digest_now(image: Reference, registry: Registry) -> str | None:
         return None
 
 
-def _said(code: str, severity: str, stack: Stack, title: str, evidence: str, *fix: str) -> Finding:
+def _said(code: str, severity: Severity, stack: Stack, title: str, evidence: str, *fix: str) -> Finding:
     return Finding(
         code=code,
-        severity=severity,  # type: ignore[arg-type]  # one of the three, by the literals above
+        severity=severity,
         title=f"{stack.name}: {title}",
         evidence=(evidence,),
         fix=fix,
@@ -209,7 +218,7 @@ def repinned(stack: Stack, image: str) -> dict[Path, str]:
     old = stack.defaults[KNOB]
     compose = _read(stack.path).replace(f"${{{KNOB}:-{old}}}", f"${{{KNOB}:-{image}}}")
     services = YAML(typ="safe").load(compose)["services"]
-    if {key: default for key, default in template.variables(services)}.get(KNOB) != image:
+    if dict(template.variables(services)).get(KNOB) != image:
         raise UsageError(f"cannot write the pin into {stack.path.relative_to(stack.root)}", why=f"no ${{{KNOB}:-…}}")
     path = env_file(stack)
     before = _read(path) if path.is_file() else ""
@@ -217,16 +226,16 @@ def repinned(stack: Stack, image: str) -> dict[Path, str]:
 
 
 def with_value(text: str, key: str, value: str, *, where: str) -> str:
-    """Return an env file's text with another value of one key; it is appended where it is not there.
+    r"""Return an env file's text with another value of one key; it is appended where it is not there.
 
-    >>> with_value("# the tag\\nIMAGE=a:1  # why\\n", "IMAGE", "a:2", where="x.env")
-    '# the tag\\nIMAGE=a:2  # why\\n'
+    >>> with_value("# the tag\nIMAGE=a:1  # why\n", "IMAGE", "a:2", where="x.env")
+    '# the tag\nIMAGE=a:2  # why\n'
 
     Raises:
         UsageError: the key stands there more than once, or the value cannot be written plainly.
     """
     line = re.compile(
-        rf"^([ \t]*(?:export[ \t]+)?{re.escape(key)}[ \t]*=[ \t]*)(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s#]\S*)?", re.M
+        rf"^([ \t]*(?:export[ \t]+)?{re.escape(key)}[ \t]*=[ \t]*)(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s#]\S*)?", re.MULTILINE
     )
     found = len(line.findall(text))
     if found > 1:

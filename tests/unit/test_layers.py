@@ -14,9 +14,9 @@ from .conftest import REPOSITORY
 FLOORS = (
     ("errors", "finding"),
     ("interrupt",),
-    ("shell", "progress", "engines", "results", "bench", "diagnose", "audit"),
-    ("catalog", "host", "console"),
-    ("plan",),
+    ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "registry"),
+    ("catalog", "host", "console", "change", "archive"),
+    ("plan", "pins"),
     ("doctor", "runtime"),
     ("ready",),
     ("verbs",),
@@ -27,6 +27,7 @@ ALONE = {
     "diagnose": {"errors", "finding"},
     "results": set(),
     "audit": set(),
+    "registry": {"errors"},
     "errors": set(),
     "finding": set(),
 }
