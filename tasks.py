@@ -311,6 +311,36 @@ def restore(_c: Context, stack: str | None = None, archive: str | None = None) -
         pinning.restore(stack, archive)
 
 
+@task(
+    help={
+        **STACK,
+        "result": "the record that speaks for the image (default: the stack's newest one that can)",
+        "list_": "only list what was promoted",
+        "json_": "with --list",
+    }
+)
+def promote(
+    _c: Context, stack: str | None = None, result: str | None = None, *, list_: bool = False, json_: bool = False
+) -> None:
+    """Take a measured image into service: pinned, archived, and the baseline from now on."""
+    with friendly():
+        from blackstack.verbs import promoting
+
+        if list_:
+            promoting.show(stack, as_json=json_)
+        else:
+            promoting.promote(stack, result)
+
+
+@task(help=STACK)
+def rollback(_c: Context, stack: str | None = None) -> None:
+    """Bring the image back that was in service before, from its archive if need be."""
+    with friendly():
+        from blackstack.verbs import promoting
+
+        promoting.rollback(stack)
+
+
 def _wishes(runtime: str, profile: str | None, set_: Sequence[str] | None, python: str | None = None) -> Wishes:
     from blackstack.plan import Wishes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from blackstack import archive as archives
@@ -24,10 +25,9 @@ ARCHIVES = ROOT / ".blackstack" / "archives"
 def pin(stack: str | None) -> None:
     """Ask the registry what the stack's tag stands for now, and write that into its two files."""
     one = named(stack)
-    before = pins.written(one)
     with locked(one, "pin"), console.progress() as progress:
-        mend(one, progress)
-        one = catalog.load(ROOT, one.name)
+        one = mended(one, progress)
+        before = pins.written(one)
         progress.stage(f"ask {before.registry}")
         with Registry() as registry:
             try:
@@ -151,16 +151,17 @@ def give_name(stack: str, wanted: str, image: archives.Image) -> tuple[str, str]
     return wanted, before.id if before else ""
 
 
-def locked(stack: Stack, doing: str):
+def locked(stack: Stack, doing: str) -> AbstractContextManager[int]:
     """Hold the stack's pin for one who changes it."""
     return state.locked(state.folder(ROOT, stack.name) / "pin.lock", doing=f"{doing} {stack.name}")
 
 
-def mend(stack: Stack, progress: Progress) -> None:
-    """Bring an earlier change that was killed half-way to its end, and say so."""
+def mended(stack: Stack, progress: Progress) -> Stack:
+    """Bring an earlier change that was killed half-way to its end, say so, and return the stack as it is then."""
     said = change.mend(ROOT, stack.name)
     if said:
-        progress.note(f"an earlier command was killed half-way; it is brought to its end now: {said}")
+        progress.note(f"an earlier command was killed half-way, and was brought to its end now: {said}")
+    return catalog.load(ROOT, stack.name)
 
 
 def _gone(stack: Stack, error: BlackstackError) -> BlockedError:

@@ -15,7 +15,7 @@ FLOORS = (
     ("errors", "finding"),
     ("interrupt",),
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "registry"),
-    ("catalog", "host", "console", "change", "archive"),
+    ("catalog", "host", "console", "change", "archive", "promotions"),
     ("plan", "pins"),
     ("doctor", "runtime"),
     ("ready",),
