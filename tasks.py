@@ -311,6 +311,15 @@ def restore(_c: Context, stack: str | None = None, archive: str | None = None) -
         pinning.restore(stack, archive)
 
 
+@task(help={**STACK, "out": "the folder to write: new, empty, or an earlier export", "profile": HOW["profile"]})
+def export(_c: Context, stack: str | None = None, out: str | None = None, profile: str | None = None) -> None:
+    """Write a folder for a server: the compose file, its knobs, a page of commands, checksums."""
+    with friendly():
+        from blackstack.verbs import exporting
+
+        exporting.export(stack, out, profile)
+
+
 @task(
     help={
         **STACK,

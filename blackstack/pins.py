@@ -248,6 +248,16 @@ def with_value(text: str, key: str, value: str, *, where: str) -> str:
     return new
 
 
+def without(text: str, key: str) -> str:
+    """Return an env file's text without a key, and without the comment that stands right above it."""
+    return re.sub(rf"(?m)^(?:#[^\n]*\n)*[ \t]*(?:export[ \t]+)?{re.escape(key)}[ \t]*=[^\n]*\n?", "", text)
+
+
+def values_of(text: str) -> dict[str, str]:
+    """Return the values of an env file's text."""
+    return {key: value or "" for key, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items()}
+
+
 def env_file(stack: Stack) -> Path:
     """Return the file of the stack's pins and knobs; it need not exist."""
     return stack.root / "env" / f"{stack.name}.env"

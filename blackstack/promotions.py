@@ -154,16 +154,16 @@ def as_text(history: History) -> str:
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
-def as_baseline(text: str, entry: Promotion) -> str:
-    """Return a measurement with its provenance: whose baseline it is, of which image, and where it came from."""
-    about = {key: value for key, value in asdict(entry).items() if key != "before"}
+def as_baseline(text: str, entry: Promotion, pin: str) -> str:
+    """Return a measurement with its provenance: of which image, where it came from, and the pin that it goes with."""
+    about = {"pin": pin, **{key: value for key, value in asdict(entry).items() if key != "before"}}
     return json.dumps({**json.loads(text), "baseline": about}, indent=2, ensure_ascii=False) + "\n"
 
 
-def is_stale(baseline: Mapping[str, Any], image: str) -> bool:
+def is_stale(baseline: Mapping[str, Any], pin: str) -> bool:
     """Tell whether a baseline speaks for another image than the stack's files name now."""
     about = baseline.get("baseline")
-    return not isinstance(about, dict) or about.get("image") != image
+    return not isinstance(about, dict) or about.get("pin") != pin
 
 
 def newest(root: Path, stack: str) -> Measured:
@@ -211,20 +211,13 @@ def measurement(path: Path, stack: str) -> Measured:
     if whose != stack:
         raise UsageError(f"{path.name} measured {whose or 'a server that is no stack'}, not {stack}")
     image, image_id = str(asked.get("image") or ""), str(found.get("image_id") or "")
-    lacks = [
-        *(
-            []
-            if told.get("complete") is True
-            else [f"it is incomplete: {', '.join(told.get('missing') or ['a layer'])}"]
-        ),
-        *(
-            []
-            if image and image_id
-            else ["it was measured without Docker, or not started by `inv up`: it names no image"]
-        ),
-        *([f"{failed} of its requests failed"] if failed else []),
-        *([] if runs else ["nothing was measured"]),
-    ]
+    faults = {
+        f"it is incomplete: {', '.join(told.get('missing') or ['a layer'])}": told.get("complete") is not True,
+        "it names no image: measured without Docker, or not started by `inv up`": not (image and image_id),
+        f"{failed} of its requests failed": failed,
+        "nothing was measured": not runs,
+    }
+    lacks = [fault for fault, so in faults.items() if so]
     if lacks:
         raise BlockedError(f"{path.name} does not speak for {stack}", why=lacks, fix=f"inv bench --stack {stack}")
     return Measured(path=path, text=text, image=image, image_id=image_id)

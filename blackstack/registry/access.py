@@ -6,6 +6,7 @@ Token flow: https://distribution.github.io/distribution/spec/auth/token/. Nothin
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -38,7 +39,9 @@ def login_for(registry: str) -> Login:
     from docker import auth, errors  # noqa: PLC0415 - a quarter of a second that only who asks should pay
 
     try:
-        noted = auth.load_config().resolve_authconfig(None if registry == HUB else registry) or {}
+        with warnings.catch_warnings():  # of a helper that is missing; the error below says it
+            warnings.simplefilter("ignore", UserWarning)
+            noted = auth.load_config().resolve_authconfig(None if registry == HUB else registry) or {}
     except errors.DockerException as error:
         helper = "the credential helper that docker's configuration names does not work"
         raise BlackstackError(helper, why=str(error)[:200], fix=f"docker login {registry}") from error

@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
-from urllib.parse import urljoin
 
 import requests
 
@@ -57,6 +56,14 @@ class Manifest:
     platforms: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    code: int
+    headers: Mapping[str, str]
+    following: str
+    body: bytes
+
+
 @dataclass
 class Registry:
     """One registry, asked about one repository at a time; tokens are kept for as long as it lives."""
@@ -89,19 +96,18 @@ class Registry:
             RegistryError: nobody could be asked, or the answer is not what its digest says.
         """
         answer = self._ask("GET", image, _manifest_path(image), accept=_ACCEPT)
-        body = _body(answer, image)
-        digest = "sha256:" + hashlib.sha256(body).hexdigest()
+        digest = "sha256:" + hashlib.sha256(answer.body).hexdigest()
         for said in (image.digest, answer.headers.get("Docker-Content-Digest")):
             if said and said.startswith("sha256:") and said != digest:
                 raise RegistryError(f"{image.registry} sent something else than it said", why=f"{said}, got {digest}")
-        data = _json(body, image)
+        data = _json(answer.body, image)
         kind = str(data.get("mediaType") or answer.headers.get("Content-Type", "")).partition(";")[0]
         if kind in _INDEXES or "manifests" in data:
             found = (_platform(one.get("platform") or {}) for one in data.get("manifests") or ())
             platforms = tuple(dict.fromkeys(one for one in found if one != "unknown/unknown"))  # attestations
         elif "config" in data:
             config = self._ask("GET", image, f"blobs/{data['config'].get('digest')}")
-            platforms = (_platform(_json(_body(config, image), image)),)
+            platforms = (_platform(_json(config.body, image)),)
         else:
             raise RegistryError(f"{image} is of a kind that is not known here", why=kind or "it does not say which")
         return Manifest(digest=digest, platforms=platforms)
@@ -116,20 +122,19 @@ class Registry:
         path = "tags/list?n=1000"
         for _ in range(PAGES):
             answer = self._ask("GET", image, path)
-            yield from (str(tag) for tag in _json(_body(answer, image), image).get("tags") or ())
-            following = answer.links.get("next", {}).get("url")
-            if not following:
+            yield from (str(tag) for tag in _json(answer.body, image).get("tags") or ())
+            if not answer.following:
                 return
-            path = urljoin("tags/list", "?" + str(following).partition("?")[2])
+            path = f"tags/list?{answer.following.partition('?')[2]}"  # the same list, whatever else the link says
         raise RegistryError(f"{image.name} has more tags than can be listed", why=f"{PAGES} pages and no end")
 
-    def _ask(self, method: str, image: Reference, path: str, *, accept: str = "*/*") -> requests.Response:
+    def _ask(self, method: str, image: Reference, path: str, *, accept: str = "*/*") -> _Answer:
         """Send one request, with a token where one is asked for."""
         self.session.trust_env = not image.loopback  # no proxy lies before this machine
         headers = {"Accept": accept}
         try:
             answer = self._send(method, image, path, headers)
-            if answer.status_code == requests.codes.unauthorized:
+            if answer.code == requests.codes.unauthorized:
                 self._sign_in(image, answer.headers.get("WWW-Authenticate", ""))
                 answer = self._send(method, image, path, headers)
         except (requests.RequestException, ValueError) as error:
@@ -137,7 +142,7 @@ class Registry:
         _refuse(image, answer)
         return answer
 
-    def _send(self, method: str, image: Reference, path: str, headers: dict[str, str]) -> requests.Response:
+    def _send(self, method: str, image: Reference, path: str, headers: dict[str, str]) -> _Answer:
         key = self.tokens.get(image.name)
         signed = {**headers, **({"Authorization": key} if key else {})}
         # Docker's rule too: only a registry on this machine may be asked in the clear.
@@ -145,11 +150,14 @@ class Registry:
         for scheme in ("http", "https") if image.loopback else ("https",):
             url = f"{scheme}://{_api_host(image)}/v2/{image.repository}/{path}"
             try:
-                answer = self.session.request(method, url, headers=signed, timeout=ANSWER_S, stream=True)
+                with self.session.request(method, url, headers=signed, timeout=ANSWER_S, stream=True) as got:
+                    following = got.links.get("next", {}).get("url", "")
+                    body = _body(got, image)
+                answer = _Answer(code=got.status_code, headers=got.headers, following=following, body=body)
             except requests.ConnectionError as error:
                 last = last or error
                 continue
-            if not (scheme == "http" and answer.status_code == requests.codes.bad_request):  # it wants TLS
+            if not (scheme == "http" and answer.code == requests.codes.bad_request):  # it wants TLS
                 return answer
         raise last or requests.ConnectionError("no answer")
 
@@ -185,13 +193,10 @@ def _platform(data: Any) -> str:  # noqa: ANN401 - somebody else's JSON
 
 def _body(answer: requests.Response, image: Reference) -> bytes:
     body = b""
-    try:
-        for piece in answer.iter_content(1 << 16):
-            body += piece
-            if len(body) > BIGGEST:
-                raise RegistryError(f"{image.registry} sends more than a manifest can be", why=f"over {BIGGEST} bytes")
-    except requests.RequestException as error:
-        raise _unreachable(image, error) from error
+    for piece in answer.iter_content(1 << 16):
+        body += piece
+        if len(body) > BIGGEST:
+            raise RegistryError(f"{image.registry} sends more than a manifest can be", why=f"over {BIGGEST} bytes")
     return body
 
 
@@ -224,10 +229,10 @@ _CAUSES = (
 )
 
 
-def _refuse(image: Reference, answer: requests.Response) -> None:
+def _refuse(image: Reference, answer: _Answer) -> None:
     """Raise for every answer that is none."""
-    code = answer.status_code
-    if answer.ok:
+    code = answer.code
+    if code == requests.codes.ok:
         return
     if code == requests.codes.not_found:
         raise NotThereError(f"{image.registry} has no {image}")

@@ -14,8 +14,9 @@ from blackstack.errors import UsageError
 HUB = "docker.io"
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?"
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_PATH = re.compile(rf"{_PART}(?:/{_PART})*")
 _REFERENCE = re.compile(
-    rf"(?P<name>(?:(?P<host>{_HOST})/)?(?P<path>{_PART}(?:/{_PART})*))"
+    rf"(?P<name>(?:(?P<host>{_HOST})/)?(?P<path>{_PATH.pattern}))"
     r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
     re.ASCII,
 )
@@ -72,11 +73,11 @@ def parse(text: str) -> Reference:
         UsageError: it is no image's name.
     """
     match = _REFERENCE.fullmatch(text)
-    if match is None or _ID.fullmatch(text):
-        raise UsageError(f"{text!r} is no image's name", fix="write it as NAME:TAG or NAME:TAG@sha256:…")
-    host, path, name = match["host"], match["path"], match["name"]
+    host, path, name = (match["host"], match["path"], match["name"]) if match else (None, "", "")
     if host and not (set(".:[") & set(host) or host == "localhost"):  # Docker's rule: else it is part of the path
         host, path = None, f"{host}/{path}"
+    if match is None or not _PATH.fullmatch(path) or _ID.fullmatch(text):
+        raise UsageError(f"{text!r} is no image's name", fix="write it as NAME:TAG or NAME:TAG@sha256:…")
     if not host or host == f"index.{HUB}":
         host = HUB
     if host == HUB and "/" not in path:

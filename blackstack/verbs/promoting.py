@@ -34,7 +34,7 @@ def promote(stack: str | None, result: str | None) -> None:
         pinned = _pinned(measured, image)
         progress.stage(f"archive {pinned}")
         record = archives.save(one.name, pinned, image, ARCHIVES, progress)
-        entry = _entry(one, history, measured, record, pinned)
+        entry = _entry(history, measured, record, pinned)
         progress.stage("promote")
         _enter(one, history.promoted(entry), measured.text, f"promote {entry.image}", interruption)
     console.say(f"promoted: {one.name} is {entry.image}  ({entry.id})")
@@ -61,7 +61,7 @@ def rollback(stack: str | None) -> None:
                 f"there is nothing to roll {one.name} back to", why=had, fix=f"git log -p env/{one.name}.env"
             )
         text = _kept_result(one, back)
-        image = _brought_back(one, back, progress)
+        image = _brought_back(back, progress)
         name, tags = _names(one, back, image)
         progress.stage("roll back")
         _enter(one, history.rolled_back(), text, f"roll back to {name}", interruption, name=name, tags=tags)
@@ -131,7 +131,7 @@ def _pinned(measured: Measured, image: archives.Image) -> str:
     return str(reference.at(tag=reference.tag or "latest", digest=own[0] if own else None))
 
 
-def _entry(stack: Stack, history: History, measured: Measured, record: archives.Record, pinned: str) -> Promotion:
+def _entry(history: History, measured: Measured, record: archives.Record, pinned: str) -> Promotion:
     at = proc.now()
     name = f"{at[:10]}-{record.image_id.removeprefix('sha256:')[:12]}"
     taken = {entry.id for entry in history.entries}
@@ -165,7 +165,7 @@ def _enter(
         **pins.repinned(stack, name or entry.image),
         promotions.result_file(ROOT, stack.name, entry): result,
         promotions.history_file(ROOT, stack.name): promotions.as_text(history),
-        promotions.baseline_file(ROOT, stack.name): promotions.as_baseline(result, entry),
+        promotions.baseline_file(ROOT, stack.name): promotions.as_baseline(result, entry, name or entry.image),
     }
     change.apply(change.Change(says=says, files=files, tags=tags or {}), ROOT, stack.name)
     interruption.leaves = f"{stack.name} was changed: {says}"
@@ -183,7 +183,7 @@ def _kept_result(stack: Stack, entry: Promotion) -> str:
     return text
 
 
-def _brought_back(stack: Stack, entry: Promotion, progress: Progress) -> archives.Image:
+def _brought_back(entry: Promotion, progress: Progress) -> archives.Image:
     """Return the entry's image: from the engine, its archive, or its registry, in this order.
 
     Raises:

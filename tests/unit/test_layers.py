@@ -17,7 +17,7 @@ FLOORS = (
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "registry"),
     ("catalog", "host", "console", "change", "archive", "promotions"),
     ("plan", "pins"),
-    ("doctor", "runtime"),
+    ("doctor", "runtime", "export"),
     ("ready",),
     ("verbs",),
 )
