@@ -57,7 +57,8 @@ def refuse_what_is_not_ours(folder: Path) -> None:
     if not there:
         return
     sums = folder / SUMS
-    head, *lines = sums.read_text(encoding="utf-8", errors="replace").splitlines() if sums.is_file() else [""]
+    text = sums.read_text(encoding="utf-8", errors="replace") if sums.is_file() else ""
+    head, *lines = text.splitlines() or [""]
     if not head.startswith(_MARK):
         raise UsageError(
             f"{folder} is not empty, and no export of ours",
@@ -121,9 +122,7 @@ def _readme(stack: Stack, profile: str | None, date: str, archive: Record | None
         address=values.get("BIND_ADDRESS") or stack.defaults.get("BIND_ADDRESS", "127.0.0.1"),
         port=values.get("PORT") or stack.defaults.get("PORT", "8000"),
         model=stack.x.model,
-        secrets=f" No secret was exported: write {' and '.join(f'`{key}`' for key in secrets)} there."
-        if secrets
-        else "",
+        secrets=f" No secret was exported: write {' and '.join(secrets)} there." if secrets else "",
         image=image,
         pinned=": its digest says exactly which" if image.digest else "",
         status=stack.x.status,

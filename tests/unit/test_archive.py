@@ -8,7 +8,6 @@ import json
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import zstandard
@@ -60,7 +59,7 @@ def saved(folder: Path, *, platform: str = "linux/amd64", image_id: str | None =
     return target
 
 
-def change_record(path: Path, **values: Any) -> None:
+def change_record(path: Path, **values: object) -> None:
     """Change what stands beside an archive."""
     record = archive.record_of(path)
     record.write_text(json.dumps({**json.loads(record.read_text()), **values}))
