@@ -189,14 +189,11 @@ def test_an_image_that_was_built_anew_since_is_not_promoted(shell: Shell, images
 @pytest.mark.parametrize("verb", ["promote", "rollback"])
 def test_killed_at_any_step_the_old_or_the_new_is_in_service(shell: Shell, images: dict[str, str], verb: str) -> None:
     promote(shell, images, "toy:old")
-    was, becomes, words = (
-        "toy:old",
-        "toy:new",
-        ("promote", *TOY, "--result", measure(shell, "toy:new", images["toy:new"])),
-    )
+    words = ["promote", *TOY, "--result", measure(shell, "toy:new", images["toy:new"])]
+    was, becomes = "toy:old", "toy:new"
     if verb == "rollback":
         fine(shell.inv(*words))
-        was, becomes, words = "toy:new", "toy:old", ("rollback", *TOY)
+        was, becomes, words = becomes, was, ["rollback", *TOY]
     before = {path: path.read_bytes() for path in tracked(shell)}
     came_through = []
     for last in range(1, 100):
