@@ -121,7 +121,7 @@ def _readme(stack: Stack, profile: str | None, date: str, archive: Record | None
         ready=f"{stack.x.ready_s:g}",
         address=values.get("BIND_ADDRESS") or stack.defaults.get("BIND_ADDRESS", "127.0.0.1"),
         port=values.get("PORT") or stack.defaults.get("PORT", "8000"),
-        model=stack.x.model,
+        model=values.get("SERVED_MODEL_NAME") or stack.x.model,
         secrets=f" No secret was exported: write {' and '.join(secrets)} there." if secrets else "",
         image=image,
         pinned=": its digest says exactly which" if image.digest else "",
