@@ -21,6 +21,7 @@ from blackstack.finding import Finding, Severity
 from blackstack.registry import NotThereError, Reference, Registry, RegistryError, parse
 
 KNOB = "IMAGE"
+CACHE_KNOB = "JIT_KEY"  # the folder of kernels that were compiled for the image
 PLATFORM = "linux/amd64"  # what the stacks are made for
 KEPT_HERE = "localhost/blackstack"  # names of images that were restored; no registry can be meant by them
 MOST_TWINS = 200  # tags that are asked about to find the lasting one; Docker Hub keeps 14 of vLLM's
@@ -210,19 +211,27 @@ def _said(code: str, severity: Severity, stack: Stack, title: str, evidence: str
 
 
 def repinned(stack: Stack, image: str) -> dict[Path, str]:
-    """Return the new text of the two files; only the value changes, comments and spaces stay.
+    """Return the new text of the two files; only values change, comments and spaces stay.
+
+    What was compiled for one image must not be loaded by another: where the stack keeps such caches, their key
+    follows the pin.
 
     Raises:
         UsageError: a file is written in a way that cannot be edited safely.
     """
-    old = stack.defaults[KNOB]
-    compose = _read(stack.path).replace(f"${{{KNOB}:-{old}}}", f"${{{KNOB}:-{image}}}")
-    services = YAML(typ="safe").load(compose)["services"]
-    if dict(template.variables(services)).get(KNOB) != image:
-        raise UsageError(f"cannot write the pin into {stack.path.relative_to(stack.root)}", why=f"no ${{{KNOB}:-…}}")
-    path = env_file(stack)
-    before = _read(path) if path.is_file() else ""
-    return {path: with_value(before, KNOB, image, where=str(path.relative_to(stack.root))), stack.path: compose}
+    reference, path = parse(image), env_file(stack)
+    key = reference.digest.removeprefix("sha256:")[:12] if reference.digest else str(reference.tag)
+    values = {KNOB: image, **({CACHE_KNOB: key} if CACHE_KNOB in stack.defaults else {})}
+    compose = _read(stack.path)
+    env = _read(path) if path.is_file() else ""
+    for knob, value in values.items():
+        compose = compose.replace(f"${{{knob}:-{stack.defaults[knob]}}}", f"${{{knob}:-{value}}}")
+        env = with_value(env, knob, value, where=str(path.relative_to(stack.root)))
+    defaults = dict(template.variables(YAML(typ="safe").load(compose)["services"]))
+    if any(defaults.get(knob) != value for knob, value in values.items()):
+        places = " and ".join(f"${{{knob}:-…}}" for knob in values)
+        raise UsageError(f"cannot write the pin into {stack.path.relative_to(stack.root)}", why=f"no {places} in it")
+    return {path: env, stack.path: compose}
 
 
 def with_value(text: str, key: str, value: str, *, where: str) -> str:

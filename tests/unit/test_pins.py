@@ -172,6 +172,26 @@ def test_only_the_value_changes_in_both_homes(repository: Path) -> None:
     assert str(pins.written(catalog.load(repository, "toy"))) == new
 
 
+def test_the_key_of_compiled_kernels_follows_the_pin(repository: Path) -> None:
+    pulled(repository, "a/b:1")
+    path = repository / "compose/toy.yaml"
+    text = path.read_text().replace("    PORT: {", "    JIT_KEY: {type: text, about: a folder}\n    PORT: {")
+    path.write_text(
+        text.replace("      TOY_KEY: ${API_KEY:-}\n", "      A: /x/${JIT_KEY:-1}/a\n      B: /x/${JIT_KEY:-1}/b\n")
+    )
+    path.write_text(path.read_text().replace("    API_KEY: {type: secret, about: what clients must send}\n", ""))
+    stack = catalog.load(repository, "toy")
+
+    for file, new in pins.repinned(stack, "a/b:2@sha256:" + "c" * 64).items():
+        file.write_text(new)
+
+    assert catalog.load(repository, "toy").defaults["JIT_KEY"] == "c" * 12
+    assert dotenv_values(repository / "env/toy.env")["JIT_KEY"] == "c" * 12
+    for file, new in pins.repinned(catalog.load(repository, "toy"), "a/b:3").items():
+        file.write_text(new)
+    assert catalog.load(repository, "toy").defaults["JIT_KEY"] == "3"
+
+
 @pytest.mark.parametrize(
     ("text", "after"),
     [
