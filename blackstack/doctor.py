@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import psutil
 
+from blackstack import change
 from blackstack.errors import BlockedError
 from blackstack.finding import Finding
 from blackstack.host import Host
@@ -124,12 +125,27 @@ def check_bind_address(plan: Plan, _host: Host) -> Finding | None:
     )
 
 
+def check_unfinished_change(plan: Plan, _host: Host) -> Finding | None:
+    """A promotion that was killed half-way may have written one of its files and not the others."""
+    name = plan.stack.name
+    if not change.unfinished(plan.stack.root, name):
+        return None
+    return Finding(
+        code="change-unfinished",
+        severity="error",
+        title=f"an `inv pin`, `promote` or `rollback` of {name} was killed half-way: its pin is not to be trusted",
+        fix=(f"inv promote --stack {name}   # or rollback, or pin: each brings it to its end first",),
+        verify=f"inv promote --list --stack {name}",
+    )
+
+
 CHECKS: tuple[Callable[[Plan, Host], Finding | None], ...] = (
     check_bind_address,
     check_port,
     check_disk,
     check_memory,
     check_build_knobs,
+    check_unfinished_change,
 )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from blackstack import catalog, doctor, plan
+from blackstack import catalog, change, doctor, plan
 from blackstack.errors import BlockedError
 from blackstack.host import Engine, Host
 from blackstack.plan import Wishes
@@ -82,3 +82,15 @@ def test_a_machine_that_has_what_it_takes_gets_no_finding(repository: Path, host
     free = doctor.next_free("127.0.0.1", 20000)
 
     assert list(doctor.findings(made_for(repository, host, f"PORT={free}"), host)) == []
+
+
+def test_a_change_that_was_killed_half_way_blocks_until_it_is_at_its_end(repository: Path, host: Host) -> None:
+    journal = repository / ".blackstack/run/toy/change.json"
+    journal.parent.mkdir(parents=True)
+    journal.write_text('{"says": "promote toy:2", "files": {}, "tags": {}}')
+
+    with pytest.raises(BlockedError, match="was killed half-way"):
+        doctor.refuse_if_blocked(made_for(repository, host), host)
+
+    assert change.mend(repository, "toy") == "promote toy:2"
+    assert doctor.refuse_if_blocked(made_for(repository, host), host) == ()
