@@ -40,7 +40,8 @@ def apply_and_die(root: Path, last: int) -> bool:
 
 
 def fill(root: Path) -> None:
-    """Write the old state."""
+    """Write the old state, all folders there: or the Nth touch would be another one each time."""
+    (root / ".blackstack/run/toy").mkdir(parents=True, exist_ok=True)
     for name, text in OLD.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text) if text else (root / name).unlink(missing_ok=True)
