@@ -90,6 +90,15 @@ def docker(session: nox.Session) -> None:
     pytest(session, "tests/docker")
 
 
+@nox.session(name="copy-paste", venv_backend="none")
+def copy_paste(session: nox.Session) -> None:
+    """Bring up each compose file and each export alone, in an empty folder, as on a server."""
+    problem = no_compose(session)
+    if problem:
+        skip_docker(session, problem)
+    pytest(session, "tests/copy_paste")
+
+
 @nox.session(venv_backend="none")
 @nox.parametrize("stack", STACKS, ids=STACKS)
 def smoke(session: nox.Session, stack: str) -> None:

@@ -592,6 +592,78 @@ def _seconds(flag: str, text: str) -> float:
     return float(number) * (unit or 1.0)
 
 
+@task(help={**STACK, "check": "only say which pins moved or vanished, of all stacks or one", "json_": "with --check"})
+def pin(_c: Context, stack: str | None = None, *, check: bool = False, json_: bool = False) -> None:
+    """Write down which image the stack's tag stands for now: its digest."""
+    code = 0
+    with friendly():
+        from blackstack.verbs import pinning
+
+        if check:
+            code = pinning.check(stack, as_json=json_)
+        else:
+            pinning.pin(stack)
+    if code:
+        raise Exit(code=code)
+
+
+@task(help={**STACK, "out": "the folder to write into (default: .blackstack/archives)"})
+def archive(_c: Context, stack: str | None = None, out: str | None = None) -> None:
+    """Keep the stack's image as a file: registries forget."""
+    with friendly():
+        from blackstack.verbs import pinning
+
+        pinning.archive(stack, out)
+
+
+@task(help={"stack": "the newest archive of this stack", "archive": "a file that `inv archive` wrote"})
+def restore(_c: Context, stack: str | None = None, archive: str | None = None) -> None:
+    """Bring an archived image back, when it is what was saved."""
+    with friendly():
+        from blackstack.verbs import pinning
+
+        pinning.restore(stack, archive)
+
+
+@task(help={**STACK, "out": "the folder to write: new, empty, or an earlier export", "profile": HOW["profile"]})
+def export(_c: Context, stack: str | None = None, out: str | None = None, profile: str | None = None) -> None:
+    """Write a folder for a server: the compose file, its knobs, a page of commands, checksums."""
+    with friendly():
+        from blackstack.verbs import exporting
+
+        exporting.export(stack, out, profile)
+
+
+@task(
+    help={
+        **STACK,
+        "result": "the record that speaks for the image (default: the stack's newest one that can)",
+        "list_": "only list what was promoted",
+        "json_": "with --list",
+    }
+)
+def promote(
+    _c: Context, stack: str | None = None, result: str | None = None, *, list_: bool = False, json_: bool = False
+) -> None:
+    """Take a measured image into service: pinned, archived, and the baseline from now on."""
+    with friendly():
+        from blackstack.verbs import promoting
+
+        if list_:
+            promoting.show(stack, as_json=json_)
+        else:
+            promoting.promote(stack, result)
+
+
+@task(help=STACK)
+def rollback(_c: Context, stack: str | None = None) -> None:
+    """Bring the image back that was in service before, from its archive if need be."""
+    with friendly():
+        from blackstack.verbs import promoting
+
+        promoting.rollback(stack)
+
+
 def _form(**asked: bool) -> str | None:
     """Return the one way of printing that was asked for."""
     from blackstack.errors import UsageError

@@ -7,8 +7,9 @@ import os
 import shlex
 import signal
 import subprocess
+import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from blackstack.errors import BlackstackError, BlockedError
@@ -162,7 +163,69 @@ def follow(
     return Done(argv=tuple(argv), code=code, out="\n".join(tail))
 
 
-def stop_group(process: subprocess.Popen[str]) -> None:
+def produce(argv: Sequence[str], *, piece: int = 1 << 20) -> Iterator[bytes]:
+    """Run a command and yield what it writes on standard output, in pieces of at most so many bytes.
+
+    Who stops reading stops the command. It has a session of its own, as in `follow`.
+
+    Raises:
+        CommandFailedError: it failed; what was yielded before is not the whole.
+        BlockedError: there is no such program.
+    """
+    with _piped(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as (process, said):
+        while process.stdout and (read := process.stdout.read(piece)):
+            yield read
+        if code := process.wait():
+            raise CommandFailedError(Done(argv=tuple(argv), code=code, out="", err=said()))
+
+
+def consume(argv: Sequence[str], pieces: Iterable[bytes]) -> Done:
+    """Run a command that reads the pieces on its standard input, and return what it printed.
+
+    When the pieces end in an exception, the command is stopped.
+
+    Raises:
+        BlockedError: there is no such program.
+    """
+    with _piped(argv, stdin=subprocess.PIPE, stdout=None) as (process, said):
+        with contextlib.suppress(BrokenPipeError):  # it has read enough; its exit code tells why
+            for piece in pieces:
+                process.stdin.write(piece) if process.stdin else None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close() if process.stdin else None
+        code = process.wait()
+        return Done(argv=tuple(argv), code=code, out=said())
+
+
+@contextlib.contextmanager
+def _piped(
+    argv: Sequence[str], *, stdin: int, stdout: int | None
+) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], str]]]:
+    """Start a command whose bytes are piped; what it says to people goes into a file, so that it never blocks."""
+    with tempfile.TemporaryFile() as words:
+        try:
+            process = subprocess.Popen(
+                list(argv), stdin=stdin, stdout=stdout or words, stderr=words, start_new_session=True
+            )
+        except OSError as error:
+            raise _cannot_start(argv, error) from error
+
+        def said() -> str:
+            words.seek(0)
+            return words.read().decode(errors="replace")
+
+        try:
+            yield process, said
+        finally:
+            with undisturbed():
+                if process.poll() is None:
+                    stop_group(process)
+                for pipe in (process.stdin, process.stdout):
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close() if pipe else None
+
+
+def stop_group(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
     """Ask a process group to end, give its leader a grace time, and make whatever is left of it end."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):

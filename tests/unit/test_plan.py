@@ -69,6 +69,16 @@ def test_an_image_that_is_not_built_here_is_pulled_first(repository: Path, host:
     assert made.steps[0].argv == ("docker", "pull", "toy:1")
 
 
+def test_an_image_that_is_pinned_by_digest_is_known_to_be_here(repository: Path, host: Host, engine: Engine) -> None:
+    digest = "sha256:" + "a" * 64
+    pinned = Wishes(overrides=(f"IMAGE=a/b:1@{digest}",))
+
+    for here, kinds in ((f"a/b@{digest}", ["start"]), ("a/b:1", ["pull", "start"])):
+        machine = replace(host, engine=replace(engine, images=frozenset({here})))
+        made = plan.make(catalog.load(repository, "toy"), machine, pinned, shell_env={})
+        assert [step.kind for step in made.steps] == kinds
+
+
 def test_an_image_of_somebody_elses_name_is_never_built_over(repository: Path, host: Host, engine: Engine) -> None:
     made = make(repository, replace(host, engine=engine), overrides=("IMAGE=example.org/theirs:1",))
 

@@ -201,6 +201,13 @@ CHECKS: tuple[Check, ...] = (
         before_up=True,
     ),
     Check(
+        title="unfinished changes",
+        codes=("change-unfinished",),
+        run=setup.check_unfinished_change,
+        of="plan",
+        before_up=True,
+    ),
+    Check(
         title="earlier containers",
         codes=("earlier-containers", "started-elsewhere"),
         run=setup.check_remains,

@@ -7,6 +7,7 @@ import errno
 import ipaddress
 from pathlib import Path
 
+from blackstack import change
 from blackstack.doctor.case import Case
 from blackstack.doctor.texts import found
 from blackstack.facts import ports
@@ -54,6 +55,13 @@ def check_build_knobs(case: Case) -> Finding | None:
         "build-knob-without-build",
         {"knobs": ", ".join(idle), "image": plan.image, "stack": plan.stack.name, "setting": setting},
     )
+
+
+def check_unfinished_change(case: Case) -> Finding | None:
+    """A promotion that was killed half-way may have written one of its files and not the others."""
+    if case.plan is None or not change.unfinished(case.plan.stack.root, case.plan.stack.name):
+        return None
+    return found("change-unfinished", {"stack": case.plan.stack.name})
 
 
 def check_remains(case: Case) -> Finding | None:

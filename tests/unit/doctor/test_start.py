@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from blackstack import catalog, doctor, plan
+from blackstack import catalog, change, doctor, plan
 from blackstack.doctor import Case
 from blackstack.doctor.checks import setup
 from blackstack.errors import BlockedError
@@ -100,3 +100,16 @@ def test_a_machine_that_has_what_it_takes_gets_no_finding(repository: Path, host
     free = ports.next_free("127.0.0.1", 20000)
 
     assert list(doctor.findings(made_for(repository, host, f"PORT={free}"), host)) == []
+
+
+def test_a_change_that_was_killed_half_way_blocks_until_it_is_at_its_end(repository: Path, host: Host) -> None:
+    journal = repository / ".blackstack/run/toy/change.json"
+    journal.parent.mkdir(parents=True)
+    journal.write_text('{"says": "promote toy:2", "files": {}, "tags": {}}')
+
+    with pytest.raises(BlockedError, match="was killed half-way"):
+        doctor.refuse_if_blocked(made_for(repository, host), host)
+
+    assert change.mend(repository, "toy") == "promote toy:2"
+    made = made_for(repository, host)
+    assert setup.check_unfinished_change(Case(host=host, facts=Facts(repository, host), plan=made)) is None

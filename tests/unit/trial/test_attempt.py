@@ -14,7 +14,7 @@ import pytest
 
 from blackstack import catalog, plan
 from blackstack.bench import Target
-from blackstack.errors import BlackstackError
+from blackstack.diagnose import diagnose
 from blackstack.host import Host
 from blackstack.plan import Wishes
 from blackstack.progress import Progress, StageClock
@@ -167,7 +167,7 @@ def test_of_a_death_that_no_signature_explains_the_first_exception_is_told() -> 
     ]
     trial = Trial(label="", stack="", about="", outcome="crashed")
 
-    found = _explained(trial, BlackstackError("it ended"), log)
+    found = _explained(trial, diagnose(log), log)
 
     assert found.code == NO_ROOT
     assert found.why == "NotImplementedError: FP8 KV cache on CPU requires x86 with AVX-512 or AMX."

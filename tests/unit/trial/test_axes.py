@@ -150,6 +150,6 @@ def test_what_counts_as_a_refusal_is_known_to_the_diagnosis() -> None:
     assert {signature.code for signature in signatures.load().signatures} >= REFUSALS
 
 
-@pytest.mark.parametrize("name", catalog.names(REPOSITORY))
+@pytest.mark.parametrize("name", [name for name in catalog.names(REPOSITORY) if name != "simulator"])
 def test_every_stack_has_something_to_switch(name: str) -> None:
     assert axes.DEFAULT_AXIS in axes.axes_of(catalog.load(REPOSITORY, name))
