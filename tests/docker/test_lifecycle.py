@@ -263,7 +263,8 @@ class OwnEngine:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        places = [f"--{name}={self.folder}/{name}" for name in ("data-root", "exec-root", "pidfile")]
+        # Short names: a socket's path has at most 104 characters.
+        places = [f"--{flag}={self.folder}/{flag[:4]}" for flag in ("data-root", "exec-root", "pidfile")]
         with (self.folder / "log").open("ab") as log:
             argv = [*self.network, "dockerd", *places, "--host", self.env["DOCKER_HOST"]]
             self.process = subprocess.Popen(argv, stdout=log, stderr=log)
