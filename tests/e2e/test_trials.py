@@ -137,10 +137,11 @@ def test_a_ladder_keeps_what_works_and_its_profile_can_be_brought_up(shell: Shel
     assert "--itl-ms 4 --ttft-ms 10" in up.err
 
 
+@pytest.mark.timeout(300)
 def test_a_gain_that_is_there_is_found_shown_and_kept(shell: Shell) -> None:
     add_simulator(shell)
 
-    said = shell.inv("tune", "--stack", "sim", *PYTHON, *SHORT, "--axis", "none", "--budget", "5m")
+    said = shell.inv("tune", "--stack", "sim", *PYTHON, *SHORT, "--axis", "none", "--budget", "5m", timeout=280)
 
     assert said.code == 0, said.all
     data = record(shell, "tune")
@@ -162,6 +163,7 @@ def test_where_the_stack_is_best_as_it_is_no_gain_is_claimed(shell: Shell) -> No
     assert not (shell.root / "env/profiles").exists()
 
 
+@pytest.mark.timeout(300)
 def test_a_verdict_names_the_faster_one_and_what_was_not_tried(shell: Shell) -> None:
     add_simulator(shell, "slow", itl=40)
     add_simulator(shell, "quick", itl=4)
@@ -172,6 +174,7 @@ def test_a_verdict_names_the_faster_one_and_what_was_not_tried(shell: Shell) -> 
     said = shell.inv(
         *("verdict", "--candidates", "slow,quick,card,llamacpp-cpu", "--model", "simulated"),
         *("--runtime", "process", "--rounds", "3", *SHORT),
+        timeout=280,  # it makes two environments
     )
 
     assert said.code == 0, said.all
