@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from blackstack.errors import BlackstackError, BlockedError
@@ -163,7 +163,7 @@ def follow(
     return Done(argv=tuple(argv), code=code, out="\n".join(tail))
 
 
-def produce(argv: Sequence[str], *, piece: int = 1 << 20) -> Iterator[bytes]:
+def produce(argv: Sequence[str], *, piece: int = 1 << 20) -> Generator[bytes, None, None]:
     """Run a command and yield what it writes on standard output, in pieces of at most so many bytes.
 
     Who stops reading stops the command. It has a session of its own, as in `follow`.

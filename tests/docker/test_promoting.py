@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -261,30 +260,31 @@ def test_two_real_servers_are_measured_promoted_and_rolled_back(shell: Shell, im
     project = f"test-promote-{free_port()}"
     path = shell.root / "compose/llamacpp-cpu.yaml"
     path.write_text(path.read_text().replace("name: blackstack-llamacpp-cpu", f"name: {project}"))
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other/Dockerfile").write_text(f"FROM {image}\nLABEL another={project}\n")
-    other = f"blackstack/llamacpp-cpu:{project}"
-    docker("buildx", "build", "--quiet", "--load", "--tag", other, str(tmp_path / "other"))
-    ids = {name: image_id(name) for name in (image, other)}
+    names = [f"blackstack/llamacpp-cpu:{project}-{which}" for which in ("old", "new")]
+    for name in names:
+        (tmp_path / "Dockerfile").write_text(f"FROM {image}\nLABEL another={name}\n")
+        docker(
+            "buildx", "build", "--quiet", "--load", "--tag", name, "--file", str(tmp_path / "Dockerfile"), str(KILLER)
+        )
+    old, _ = names
+    ids = {name: image_id(name) for name in names}
     port = ("--set", f"PORT={free_port()}")
     try:
-        for name in (image, other):
+        for name in names:
             fine(shell.inv("up", *stack, *port, "--runtime", "docker", "--set", f"IMAGE={name}"))
             fine(shell.inv("bench", *stack, "--requests", "2", "--concurrency", "1", "--output-tokens", "8"))
             fine(shell.inv("down", *stack))
             said = fine(shell.inv("promote", *stack))
             assert f"promoted: llamacpp-cpu is {name}" in said.out
-        forget(ids[image])
+        forget(ids[old])
 
         fine(shell.inv("rollback", *stack))
         up = fine(shell.inv("up", *stack, *port, "--runtime", "docker"))
 
         assert "it answered:" in up.out
-        assert image_id(image) == ids[image]
+        assert image_id(old) == ids[old]
         running = docker("inspect", "--format", "{{.Image}}", docker("ps", "--quiet", "--filter", f"name={project}"))
-        assert running == ids[image]
+        assert running == ids[old]
     finally:
         shell.inv("down", *stack)
-        forget(other)
-        leftovers = re.findall(r"\S+", docker("images", "--quiet", f"{other}"))
-        assert not leftovers
+        forget(*ids.values())

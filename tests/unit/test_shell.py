@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -77,3 +80,52 @@ def test_an_interrupted_command_is_ended_with_its_children() -> None:
     while proc.birth(int(seen[0])) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert proc.birth(int(seen[0])) == ""
+
+
+def test_bytes_are_handed_on_in_pieces_and_a_failure_is_not_mistaken_for_the_end() -> None:
+    script = "import os; os.write(1, bytes(range(256)) * 8); os.write(2, b'half of it'); os._exit(3)"
+    read = b""
+
+    with pytest.raises(shell.CommandFailedError, match="exit code 3") as caught:
+        for piece in shell.produce([sys.executable, "-c", script], piece=100):
+            assert len(piece) <= 100
+            read += piece
+
+    assert read == bytes(range(256)) * 8
+    assert "half of it" in str(caught.value)
+
+
+def test_who_stops_reading_stops_the_command(tmp_path: Path) -> None:
+    script = "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid()))\nwhile True: os.write(1, bytes(65536))"
+    pieces = shell.produce([sys.executable, "-c", script, str(tmp_path / "pid")])
+    next(iter(pieces))
+
+    pieces.close()
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_command_is_fed_and_its_words_are_kept() -> None:
+    script = "import sys; print(len(sys.stdin.buffer.read())); print('so much', file=sys.stderr)"
+
+    done = shell.consume([sys.executable, "-c", script], [b"a" * 1000, b"b" * 500])
+
+    assert (done.code, sorted(done.out.split("\n"))) == (0, ["", "1500", "so much"])
+    assert shell.consume(["false"], [bytes(1 << 20)] * 4).code == 1  # it reads nothing: no broken pipe is raised
+
+
+def test_a_command_that_is_no_longer_fed_is_stopped(tmp_path: Path) -> None:
+    script = "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid())); sys.stdin.buffer.read(); print('whole')"
+    place = tmp_path / "pid"
+
+    def pieces() -> Iterator[bytes]:
+        while not place.exists() or not place.read_text():
+            yield b"a"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        shell.consume([sys.executable, "-c", script, str(place)], pieces())
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(place.read_text()), 0)
