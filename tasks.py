@@ -233,6 +233,61 @@ def bench(
         measuring.bench(order, workload)
 
 
+@task(
+    help={
+        "a": "the baseline: a record, the name of one in results/baselines/, or a stack as NAME or NAME:PROFILE",
+        "b": "what is held against it; two stacks are started and measured in turn, A B A B …",
+        "fail_if_slower": "exit with 1 where B is surely slower by so much, such as 5%; needs repeats",
+        "rounds": "of two stacks: how often each is started and measured",
+        "runtime": "of two stacks: docker, process, or auto",
+        "concurrency": "of two stacks: requests in flight, as in inv bench",
+        "requests": "of two stacks: how many are measured at each concurrency",
+        "output_tokens": "of two stacks: tokens that each request asks for",
+        "prompts": "of two stacks: as in inv bench",
+        "json_": "print the comparison, and nothing else, on standard output",
+        "markdown": "print it as Markdown, for a pull request",
+    }
+)
+def compare(
+    _c: Context,
+    a: str,
+    b: str,
+    fail_if_slower: str | None = None,
+    rounds: str = "3",
+    runtime: str = "auto",
+    concurrency: str = "1,4",
+    requests: str = "12",
+    output_tokens: str = "64",
+    prompts: str = "chat",
+    *,
+    json_: bool = False,
+    markdown: bool = False,
+) -> None:
+    """Say which of two measurements is faster, how sure that is, and what else differs."""
+    with friendly():
+        from blackstack.bench import Workload
+        from blackstack.verbs import comparing
+
+        sides = comparing.Sides(
+            a=a,
+            b=b,
+            fail_if_slower=_share("fail-if-slower", fail_if_slower),
+            rounds=_whole_numbers("rounds", rounds)[0],
+            runtime=runtime,
+            as_json=json_,
+            as_markdown=markdown,
+        )
+        workload = Workload(
+            concurrency=_whole_numbers("concurrency", concurrency),
+            requests=_whole_numbers("requests", requests)[0],
+            output_tokens=_whole_numbers("output-tokens", output_tokens)[0],
+            prompts=prompts,
+        )
+        code = comparing.compare(sides, workload)
+    if code:
+        raise Exit(code=code)
+
+
 @task(help=STACK)
 def down(_c: Context, stack: str | None = None) -> None:
     """Stop a stack; its image or environment stays."""
@@ -294,6 +349,18 @@ def _number(flag: str, text: str | None) -> float | None:
     if number is not None and not 0 < number < float("inf"):
         raise UsageError(f"--{flag} takes a number above 0, not {text!r}")
     return number
+
+
+def _share(flag: str, text: str | None) -> float | None:
+    from blackstack.errors import UsageError
+
+    number = _number(flag, text.removesuffix("%") if text else text)
+    if number is None or text is None:
+        return None
+    share = number / 100 if text.endswith("%") else number
+    if share >= 1:
+        raise UsageError(f"--{flag} takes a share below 100 %, such as 5% or 0.05, not {text!r}")
+    return share
 
 
 def _whole_numbers(flag: str, text: str, *, lowest: int = 1) -> tuple[int, ...]:
