@@ -178,7 +178,8 @@ def _notes(a: Record, b: Record, pairs: Iterable[tuple[list[Run], ...]]) -> Iter
         for what in ("input", "output"):
             lengths = [_length(side, what) for side in (mine, other)]
             if min(lengths) > 0 and abs(lengths[1] / lengths[0] - 1) > LENGTHS_DIFFER:
-                yield f"{where}: {what} tokens a request differ, {lengths[0]:.1f} and {lengths[1]:.1f}: not quite the same work"
+                told = f"{lengths[0]:.1f} and {lengths[1]:.1f}"
+                yield f"{where}: {what} tokens a request differ, {told}: not quite the same work"
     if b.missing:
         yield f"{b.name} is incomplete, not known: {', '.join(b.missing)}"
 

@@ -11,7 +11,7 @@ from blackstack.results import LAYERS, Record
 
 # How often and how carefully somebody looked is no part of the work.
 NOT_WORK: Final = frozenset(
-    {"concurrency", "repeats", "workers", "look_around", "quality", "timeout_s", "check_tokens"}
+    {"concurrency", "sweep_to", "repeats", "workers", "look_around", "quality", "timeout_s", "check_tokens"}
 )
 DEFAULTS: Final = {field.name: field.default for field in fields(Workload)}
 LIMITS: Final = "slo_"  # what a request should keep changes nothing of what it does

@@ -38,7 +38,8 @@ def headline(comparison: Comparison) -> str:
     if comparison.verdict in {"faster", "slower"}:
         return f"{b} is {comparison.verdict} than {a} in output tokens/s{hint}"
     if comparison.verdict == "not known":
-        return f"{b} against {a}: {'it depends on the load' if _both(comparison) else 'not known, too little was measured'}"
+        why = "it depends on the load" if _both(comparison) else "not known, too little was measured"
+        return f"{b} against {a}: {why}"
     return f"{b} against {a}: no difference shown{hint}"
 
 

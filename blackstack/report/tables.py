@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -166,7 +166,7 @@ def change(ratio: float) -> str:
     return f"{100 * (ratio - 1):+.1f} %"
 
 
-def terminal(table: Table) -> tuple[Sequence[str], Iterable[Sequence[str]]]:
+def terminal(table: Table) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Return heads and rows as a terminal shows them."""
     return [head.upper() if head.islower() else head for head in table.heads], table.rows
 

@@ -157,7 +157,7 @@ class Record(_Part):
         """Return the three layers; the workload, which is compared by itself, is not in them."""
         told = {layer: dict(getattr(self, layer)) for layer in LAYERS}
         told["asked_for"].pop("workload", None)
-        return {layer: values for layer, values in told.items()}
+        return dict(told)
 
 
 def load(path: Path) -> Record:
