@@ -288,6 +288,30 @@ def compare(
         raise Exit(code=code)
 
 
+@task(
+    help={
+        "file": "a record, or the name of one in results/baselines/; may be repeated; two are also compared",
+        "stack": "without --file: the newest record of this stack (default: the newest of all)",
+        "out": "the file to write",
+        "markdown": "print Markdown instead",
+    },
+    iterable=["file"],
+)
+def report(
+    _c: Context,
+    file: Sequence[str] | None = None,
+    stack: str | None = None,
+    out: str = "report.html",
+    *,
+    markdown: bool = False,
+) -> None:
+    """Write records as one HTML file with plots, which needs no network."""
+    with friendly():
+        from blackstack.verbs import reporting
+
+        reporting.report(reporting.Wanted(records=tuple(file or ()), stack=stack, out=out, as_markdown=markdown))
+
+
 @task(help=STACK)
 def down(_c: Context, stack: str | None = None) -> None:
     """Stop a stack; its image or environment stays."""

@@ -149,9 +149,8 @@ def _one_round(name: str, wishes: Wishes, workload: Workload, round_: int) -> re
         again = replace(workload, repeats=1, seed=workload.seed + round_)  # other prompts, the same for both sides
         for _ in range(ATTEMPTS):
             result = measuring.measured(measuring.Order(stack=name), again)
-            if not (
-                reasons := [reason for run in result.measured["runs"] for reason in run["client"]["bound_reasons"]]
-            ):
+            reasons = [reason for run in result.measured["runs"] for reason in run["client"]["bound_reasons"]]
+            if not reasons:
                 break
             console.tell(f"the client was too busy to measure the server: {reasons[0]}")
         return result
