@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 STEPS: Final = 200
+HALVINGS: Final = 60
 TINY: Final = 1e-300
 CLOSE: Final = 1e-14
 
@@ -21,7 +22,7 @@ def quantile(share: float, freedom: float) -> float:
     low, high = 0.0, 1.0
     while distribution(high, freedom) < share:
         high *= 2
-    for _ in range(STEPS):
+    for _ in range(HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if distribution(middle, freedom) < share else (low, middle)
     return (low + high) / 2

@@ -14,12 +14,13 @@ from blackstack.report.svg import Canvas, Scale, short
 from blackstack.report.tables import change, load_of, number
 from blackstack.results import Record, Run, Summary
 
-WIDE: Final = 720
+WIDE: Final = 820
 NARROW: Final = 350
 PHONE: Final = 500  # pixels, below which a picture is drawn for a phone
 COLOURS: Final = 6
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MOST_ROWS: Final = 160  # of a timeline; of more requests each n-th is drawn
+REACH: Final = 1000  # a logarithmic axis begins no lower than this part of its end; what is less stands at its border
 SLICES: Final = 60  # of a timeline's throughput
 PER_DECADE: Final = 20  # the bins of a record's histograms
 
@@ -45,6 +46,8 @@ def curve(records: Sequence[Record], title: str, of: Callable[[Run], Summary]) -
     """Return throughput against a latency, a line for each record, a point for each load."""
     series = [_points(record, of) for record in records]
     flat = [point for points in series for point in points]
+    heights_of = [fmean(point.middle for point in points) if points else 0.0 for points in series]
+    highest = heights_of.index(max(heights_of))  # its labels stand above it, those of the others below
 
     def draw(width: int) -> Canvas:
         canvas = Canvas(width, 300, f"{title} against output tokens per second")
@@ -63,10 +66,10 @@ def curve(records: Sequence[Record], title: str, of: Callable[[Run], Summary]) -
                     canvas.line(x - 4, up(each.far), x + 4, up(each.far), of=f"whisker {tone}")
                 tip = f"{each.label}: {number(each.rate)} tokens/s, {title} {number(each.middle)} ms"
                 canvas.dot(x, y, 4.5, of=f"point {tone}", tip=tip)
-                canvas.text(x + 8, y + 14, each.label, of="label")
+                canvas.text(x + 8, y + (-8 if index == highest else 16), each.label, of="label")
             if len(series) > 1 and points:
                 x, y = across(points[-1].rate), up(points[-1].middle)
-                canvas.text(x + 8, y - 6, LETTERS[index], of=f"name {tone}")
+                canvas.text(x - 8, y - 8, LETTERS[index], of=f"name {tone}", at="end")
         return canvas
 
     return draw
@@ -88,9 +91,10 @@ def ridges(rows: Sequence[tuple[str, int, Run]], measure: str, of: Callable[[Run
         narrow = width < PHONE
         gap = 62 if narrow else 46
         canvas = Canvas(width, 34 + gap * len(shown) + 34, f"distribution of {measure}")
-        left, right = (12, width - 12) if narrow else (170, width - 132)
+        left, right = (12, width - 12) if narrow else (170, width - 146)
         edges = [edge for *_, bins, _ in shown for edge, _ in bins]
-        across = svg.logarithmic([*edges, *(edge / 10 ** (1 / PER_DECADE) for edge in edges[:1])], left, right)
+        seen = [edge / 10 ** (1 / PER_DECADE) for edge in edges if edge > max(edges) / REACH]
+        across = svg.logarithmic([*seen, max(edges, default=1.0)], left, right)
         floor = 20 + gap * len(shown)
         for tick in across.ticks():
             canvas.line(across(tick), 12, across(tick), floor, of="grid")
@@ -98,7 +102,7 @@ def ridges(rows: Sequence[tuple[str, int, Run]], measure: str, of: Callable[[Run
         canvas.text((left + right) / 2, floor + 34, "ms, logarithmic", of="axis", at="middle")
         for index, (label, colour, bins, told) in enumerate(shown):
             base, tone = 16 + gap * (index + 1), f"c{colour % COLOURS}"
-            _ridge(canvas, across, bins, base, 28, tone)
+            _ridge(canvas, across, bins, base=base, high=28, tone=tone)
             for name, value in (("p50", told.p50), ("p99", told.p99)):
                 if value is not None:
                     x = across(value)
@@ -147,7 +151,8 @@ def timeline(run: Run) -> Draw:
         for index, (sent, ttft, e2e, tokens) in enumerate(drawn):
             y = begin + index * size
             first, last = across((sent + ttft) / 1000), across((sent + e2e) / 1000)
-            tip = f"sent at {number(sent / 1000)} s, first token after {number(ttft)} ms, {tokens} tokens in {number(e2e)} ms"
+            tip = f"sent at {number(sent / 1000)} s, first token after {number(ttft)} ms, "
+            tip += f"{tokens} tokens in {number(e2e)} ms"
             thick = max(1.0, size - 0.8)
             canvas.box(across(sent / 1000), y, first - across(sent / 1000), thick, of="waiting", tip=tip)
             canvas.box(first, y, last - first, thick, of="streaming", tip=tip)
@@ -165,7 +170,7 @@ def forest(comparison: Comparison) -> Draw:
         narrow = width < PHONE
         step = 44 if narrow else 26
         canvas = Canvas(width, 46 + step * len(told) + 30, "the change of each measure, with its 95 % interval")
-        left, right = (14, width - 14) if narrow else (236, width - 96)
+        left, right = (28, width - 28) if narrow else (236, width - 96)
         ends = [100 * (end - 1) for one in told for end in (*(one.ci95 or ()), one.ratio)]
         reach = min(200.0, max(5.0, *map(abs, ends))) * 1.1
         across = Scale(low=-reach, high=reach, begin=left, end=right)
@@ -179,7 +184,7 @@ def forest(comparison: Comparison) -> Draw:
             _whiskers(canvas, across, one, y)
             where = f"{one.rate:g}/s" if one.rate is not None else f"c={one.concurrency}"
             if narrow:
-                canvas.text(left, y - 14, f"{one.measure}, {where}: {change(one.ratio)}", of="label")
+                canvas.text(4, y - 14, f"{one.measure}, {where}: {change(one.ratio)}", of="label")
             else:
                 canvas.text(left - 14, y + 4, f"{one.measure}, {where}", of="label", at="end")
                 canvas.text(right + 10, y + 4, change(one.ratio), of="label")
@@ -199,7 +204,7 @@ def _whiskers(canvas: Canvas, across: Scale, one: Effect, y: float) -> None:
 
 
 def _ridge(
-    canvas: Canvas, across: Scale, bins: Iterable[tuple[float, float]], base: float, high: float, tone: str
+    canvas: Canvas, across: Scale, bins: Iterable[tuple[float, float]], *, base: float, high: float, tone: str
 ) -> None:
     """Draw a histogram whose bins grow by a factor as a filled outline."""
     told = list(bins)
@@ -239,6 +244,10 @@ def _points(record: Record, of: Callable[[Run], Summary]) -> list[Point]:
                 )
             )
     return found
+
+
+def _load(run: Run) -> tuple[int, float | None]:
+    return (run.concurrency if run.rate is None else 0), run.rate
 
 
 def _flow(rows: Sequence[tuple[float, float, float, int]], span_s: float, every: int) -> list[float]:

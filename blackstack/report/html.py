@@ -9,17 +9,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from blackstack.comparison import Comparison
 from blackstack.report import charts, compared, tables
-from blackstack.report.tables import Table, load_of, number
-from blackstack.results import Record, Run
+from blackstack.report.tables import Table, brief, load_of, number
+from blackstack.results import Record
 
 HERE: Final = Path(__file__).parent
+FOOTER: Final = (
+    "Made by <code>inv report</code> of blackstack. Warm-up and failed requests are in no figure of latency or "
+    "throughput, the cool-down is in none of throughput. Gap: between two events of a stream. TPOT: per request, over "
+    "all its tokens."
+)
+POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 MOST_RIDGES: Final = 24
 MOST_TIMELINES: Final = 12
 
@@ -28,8 +34,10 @@ READ_CURVE: Final = (
     "A point is a load (its concurrency, or its rate), the dot the median, the whisker the 99th percentile where there "
     "are samples enough for one. Further right is more throughput, further down is a shorter wait."
 )
-READ_RIDGE: Final = (
-    "Solid mark: median. Dashed: 99th percentile. Heights are square roots, so that thin tails are seen."
+READ_RIDGE: Final = "c is the concurrency. Solid mark: median. Dashed: 99th percentile. Heights are square roots, so that thin tails are seen."
+READ_FOREST: Final = (
+    "A dot is the change, the bar its 95 % interval. Green is faster, red slower; grey shows no difference, because "
+    "the interval holds zero, or because there is none. More tokens/s is better, more milliseconds are worse."
 )
 READ_TIMELINE: Final = "Orange: waiting for the first token. Blue: tokens coming."
 
@@ -51,18 +59,21 @@ def page(records: Sequence[Record], comparison: Comparison | None = None) -> str
     links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in shown)
     bodies = "".join(f'<section id="{name}"><h2>{title}</h2>{body}</section>' for name, title, body in shown)
     style, script = ((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'; base-uri 'none'; form-action 'none'"
+    policy = f"{POLICY}; script-src '{hash_of(script)}'"
     title = " and ".join(record.name for record in records)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head><body>'
-        f"<header><h1>{escape(title)}</h1>{_about(records)}</header><nav>{links}</nav><main>{bodies}</main>"
-        "<footer>Made by <code>inv report</code> of blackstack. Warm-up, cool-down and failed requests are in no figure "
-        "of latency or throughput. Gap: between two events of a stream. TPOT: per request, over all its tokens.</footer>"
-        f"<script>{script}</script></body></html>\n"
+        f"<header><h1>{escape(title)}</h1>{_about(records)}</header>"
+        f"<nav>{links}</nav><main>{bodies}</main>"
+        f"<footer>{FOOTER}</footer><script>{script}</script></body></html>\n"
     )
+
+
+def hash_of(script: str) -> str:
+    """Return a script's hash, as a policy names it."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def table(told: Table, *, words: bool = False) -> str:
@@ -75,14 +86,15 @@ def table(told: Table, *, words: bool = False) -> str:
         f'<tr class="{escape(mark)}">{"".join(f"<td>{escape(cell)}</td>" for cell in row)}</tr>'
         for row, mark in zip(told.rows, marks, strict=True)
     )
-    kind = ' class="words"' if words else ""
+    kind = "words" if words else "two" if told.names > 1 else ""
     buttons = "".join(
         f'<button type="button" data-copy="{escape(text)}">Copy as {name}</button>'
         for name, text in (("Markdown", told.markdown()), ("CSV", told.csv()))
     )
     caption = f"<caption>{escape(told.title)}</caption>"
-    body = f"<table{kind}>{caption}<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div class="table" tabindex="0" role="region" aria-label="{escape(told.title)}">{body}</div><div class="copy">{buttons}</div>'
+    body = f'<table class="{kind}">{caption}<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+    around = f'<div class="table" tabindex="0" role="region" aria-label="{escape(told.title)}">'
+    return f'{around}{body}</div><div class="copy">{buttons}</div>'
 
 
 def _about(records: Sequence[Record]) -> str:
@@ -106,8 +118,7 @@ def _summary(records: Sequence[Record]) -> str:
 
 
 def _tiles(record: Record) -> str:
-    tiles = [(f"{number(told['low'])} to {number(told['high'])}", f"tokens/s, {one.what}") for one in record.reported
-             for told in (one.tokens_per_s,)]  # fmt: skip
+    tiles = [(_span(one.tokens_per_s), f"tokens/s, {one.what}") for one in record.reported]
     good = [run for run in record.runs if run.ok]
     if good:
         best = max(good, key=lambda run: run.output_tokens_per_s)
@@ -118,12 +129,19 @@ def _tiles(record: Record) -> str:
             (f"{number(quick.gap_ms.p50)} ms", f"between tokens, median, {load_of(quick)}"),
         ]
     if record.runs:
-        tiles.append(
-            (str(sum(run.failed for run in record.runs)), f"of {sum(run.requests for run in record.runs)} failed")
-        )
+        failed, asked = (sum(one) for one in zip(*((run.failed, run.requests) for run in record.runs), strict=True))
+        tiles.append((str(failed), f"of {asked} requests failed"))
     if record.knee:
-        tiles.append((str(record.knee.get("concurrency")), "the knee: concurrency with nearly all of the throughput"))
-    return f'<ul class="tiles">{"".join(f"<li><b>{escape(big)}</b><span>{escape(small)}</span></li>" for big, small in tiles)}</ul>'
+        tiles.append(
+            (str(record.knee.get("concurrency")), "is the knee: the concurrency that has nearly all throughput")
+        )
+    items = "".join(f"<li><b>{escape(big)}</b><span>{escape(small)}</span></li>" for big, small in tiles)
+    return f'<ul class="tiles">{items}</ul>'
+
+
+def _span(told: Mapping[Any, float]) -> str:
+    ends = list(dict.fromkeys(f"{told[key]:g}" for key in ("low", "high")))
+    return f"{told['mean']:g}" if "mean" in told else " to ".join(ends)
 
 
 def _warnings(record: Record) -> str:
@@ -141,18 +159,14 @@ def _warnings(record: Record) -> str:
 def _comparison(comparison: Comparison) -> str:
     parts = [f"<p><b>{escape(compared.headline(comparison))}</b></p>"]
     if comparison.effects:
-        parts.append(
-            _figure(
-                charts.forest(comparison), "Left or right of zero is a change; an interval that holds zero shows none."
-            )
-        )
+        parts.append(_figure(charts.forest(comparison), READ_FOREST))
         parts.append(table(tables.effects(comparison)))
     parts.append(f'<p class="soft">Intervals: {escape(comparison.method)}.</p>')
     parts += [f'<p class="notice calm">{escape(note)}</p>' for note in comparison.notes]
     if comparison.differences:
         count = len(comparison.differences)
         folded = table(tables.layer_differences(comparison), words=True)
-        parts.append(f"<details><summary>What else differs: {count} values</summary>{folded}</details>")
+        parts.append(f"<details><summary>What else differs ({count})</summary>{folded}</details>")
     return "".join(parts)
 
 
@@ -171,7 +185,7 @@ def _curves(records: Sequence[Record]) -> str:
 
 def _distributions(records: Sequence[Record]) -> str:
     rows = [
-        (f"{charts.LETTERS[index]}, {load_of(run)}" if len(records) > 1 else load_of(run), index, run)
+        (f"{charts.LETTERS[index]}, {brief(run)}" if len(records) > 1 else brief(run), index, run)
         for index, record in enumerate(records)
         for run in record.runs
         if run.ok

@@ -12,6 +12,7 @@ from blackstack.comparison import Comparison, Effect
 from blackstack.results import Record, Run, Summary
 
 NONE: Final = "-"
+DIGITS: Final = ((0.1, 3), (10, 2), (1000, 1))  # below each limit, so many after the point
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +22,14 @@ class Table:
     Attributes:
         rows: shape (rows, columns); the first column names the row.
         marks: for a row, a word that colours it (``good``, ``bad``); shape (rows,), or empty.
+        names: how many columns name the row.
     """
 
     title: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     marks: tuple[str, ...] = ()
+    names: int = 1
 
     def markdown(self) -> str:
         """Return it as GitHub shows it; a bar in a text is escaped."""
@@ -135,6 +138,7 @@ def effects(comparison: Comparison) -> Table:
         heads=heads,
         rows=tuple(_effect(one) for one in comparison.effects),
         marks=tuple(marks.get(one.verdict, "") for one in comparison.effects),
+        names=2,
     )
 
 
@@ -148,10 +152,11 @@ def layer_differences(comparison: Comparison) -> Table:
 
 
 def number(value: float | None) -> str:
-    """Return a number with about four figures."""
+    """Return a number with as many digits as mean something here: three figures, or four."""
     if value is None:
         return NONE
-    digits = max(0, 3 - len(f"{abs(value):.0f}")) if abs(value) >= 1 else 3
+    size = abs(value)
+    digits = next((digits for limit, digits in DIGITS if size < limit), 0) if size else 0
     return f"{value:,.{digits}f}"
 
 
@@ -159,6 +164,12 @@ def load_of(run: Run) -> str:
     """Name a run's load, and its repeat where it is not the first."""
     load = f"{run.rate:g} requests/s" if run.rate is not None else f"concurrency {run.concurrency}"
     return f"{load}, repeat {run.repeat + 1}" if run.repeat else load
+
+
+def brief(run: Run) -> str:
+    """Name a run's load where there is little room."""
+    load = f"{run.rate:g}/s" if run.rate is not None else f"c={run.concurrency}"
+    return f"{load}, run {run.repeat + 1}" if run.repeat else load
 
 
 def change(ratio: float) -> str:
