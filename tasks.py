@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -173,7 +173,15 @@ def diagnose(
         "prompts": "chat, code, long, korean, or a file: JSON lines, ShareGPT, a trace",
         "rate": "an open loop: requests a second, whatever the server manages (default: a closed loop)",
         "arrival": "how an open loop spaces them: constant, poisson, gamma; replay takes the file's own",
+        "burstiness": "shape of gamma arrivals: below 1 more bursty than poisson",
         "duration": "send for so many seconds instead of --requests",
+        "ramp": "seconds over which the load grows from nothing",
+        "sweep": "double the concurrency, as 1-256, until there is no more throughput; names the knee",
+        "slo": "limits in ms that a request should keep, as ttft=500,tpot=50,e2e=5000; gives the goodput",
+        "turns": "of a conversation; the server's own answers are part of the next prompt",
+        "shared_prefix": "words that all prompts begin with, to measure a prefix cache",
+        "salt": "--no-salt lets a prefix cache answer for the model",
+        "check_tokens": "count some answers again with the server's tokenizer",
         "workers": "processes that share the load, for when one core is not enough",
         "quality": "also ask questions whose answers are known",
         "endpoint": "completions or chat",
@@ -197,7 +205,13 @@ def bench(
     prompts: str = "chat",
     rate: str | None = None,
     arrival: str = "constant",
+    burstiness: str = "1",
     duration: str | None = None,
+    ramp: str | None = None,
+    sweep: str | None = None,
+    slo: str = "",
+    turns: str = "1",
+    shared_prefix: str = "0",
     workers: str = "1",
     endpoint: str = "completions",
     repeats: str = "1",
@@ -205,6 +219,8 @@ def bench(
     seed: str = "0",
     out: str | None = None,
     *,
+    salt: bool = True,
+    check_tokens: bool = False,
     quality: bool = False,
     json_: bool = False,
 ) -> None:
@@ -214,14 +230,21 @@ def bench(
         from blackstack.verbs import measuring
 
         workload = Workload(
-            concurrency=_whole_numbers("concurrency", concurrency),
+            **_loads(concurrency, sweep),
+            **_limits(slo),
             requests=_whole_numbers("requests", requests)[0],
             output_tokens=_whole_numbers("output-tokens", output_tokens)[0],
             input_tokens=_whole_numbers("input-tokens", input_tokens)[0] if input_tokens else None,
             prompts=prompts,
             rate=_number("rate", rate),
             arrival=arrival,
+            burstiness=_number("burstiness", burstiness) or 1.0,
             duration_s=_number("duration", duration),
+            ramp_s=_number("ramp", ramp) or 0.0,
+            turns=_whole_numbers("turns", turns)[0],
+            shared_prefix=_whole_numbers("shared-prefix", shared_prefix, lowest=0)[0],
+            salt=salt,
+            check_tokens=check_tokens,
             workers=_whole_numbers("workers", workers)[0],
             quality=quality,
             endpoint=cast("Endpoint", endpoint),  # refused by Workload when it is none
@@ -373,6 +396,31 @@ def _number(flag: str, text: str | None) -> float | None:
     if number is not None and not 0 < number < float("inf"):
         raise UsageError(f"--{flag} takes a number above 0, not {text!r}")
     return number
+
+
+def _loads(concurrency: str, sweep: str | None) -> dict[str, Any]:
+    from blackstack.errors import UsageError
+
+    if sweep is None:
+        return {"concurrency": _whole_numbers("concurrency", concurrency)}
+    first, _, last = sweep.partition("-")
+    ends = [_whole_numbers("sweep", end)[0] for end in (first, last or first)]
+    if ends[0] >= ends[1]:
+        raise UsageError(f"--sweep takes a first and a last concurrency, such as 1-256, not {sweep!r}")
+    return {"concurrency": (ends[0],), "sweep_to": ends[1]}
+
+
+def _limits(slo: str) -> dict[str, Any]:
+    from blackstack.errors import unknown_name
+
+    known = {"ttft": "slo_ttft_ms", "tpot": "slo_tpot_ms", "e2e": "slo_e2e_ms"}
+    limits = {}
+    for word in slo.split(",") if slo else ():
+        name, _, value = word.strip().partition("=")
+        if name not in known:
+            raise unknown_name("limit", name, known, see="--slo ttft=500,tpot=50,e2e=5000")
+        limits[known[name]] = _number(f"slo {name}", value)
+    return limits
 
 
 def _share(flag: str, text: str | None) -> float | None:

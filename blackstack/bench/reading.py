@@ -31,6 +31,7 @@ class Reply:
         input_tokens: prompt tokens as the server counted them; 0 where it did not.
         cached_tokens: prompt tokens that the server says it took from its prefix cache.
         failure: why this reply is in no statistic; None for a good one.
+        turn: which one of a conversation it is, from 1; 0 where there is none.
     """
 
     scheduled_us: int
@@ -45,6 +46,7 @@ class Reply:
     text: str = ""
     asked_tokens: int = 0
     failure: Failure | None = None
+    turn: int = 0
     tag: object = None
 
 
@@ -207,6 +209,7 @@ class Reader:
             text=text,
             asked_tokens=exchange.request.output_tokens,
             failure=self._judge(exchange, text),
+            turn=exchange.request.turn,
             tag=exchange.tag,
         )
 

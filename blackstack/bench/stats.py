@@ -16,12 +16,20 @@ from itertools import accumulate
 from statistics import NormalDist
 from typing import Any, Final
 
+from blackstack.bench.student import quantile
+
 PERCENTILES: Final = (50, 90, 95, 99)
 Z95: Final = NormalDist().inv_cdf(0.975)
 BOOTSTRAP_BELOW: Final = 200  # samples; from there on the bootstrap of a mean and the normal interval agree
 RESAMPLES: Final = 1000
 FEWEST_FOR_CI: Final = 3
 FEWEST_BEYOND: Final = 5  # samples beyond a percentile, below which it rests on a handful of them
+
+GROUPS: Final = 16
+FEWEST_GROUPS: Final = 6
+SCATTER: Final = 2654435761  # Knuth's, to spread neighbouring numbers
+MOST_VALUES: Final = 400_000  # different ones in all groups together
+LOOK_EVERY: Final = 64
 
 Interval = tuple[float, float]
 
@@ -113,6 +121,69 @@ class Distribution:
                 for low, high in (ranks or (0, 0),)
             }
         return told
+
+
+class Grouped:
+    """Durations of which each request has many, such as gaps: exact together, and in groups of whole requests.
+
+    The gaps of one request resemble each other, so gaps cannot be counted as independent, but groups of requests can.
+    Memory is bounded: where the groups come to hold too many values, every two become one.
+    """
+
+    __slots__ = ("groups",)
+
+    def __init__(self) -> None:
+        self.groups = [Distribution() for _ in range(GROUPS)]
+
+    def add(self, request: int, values: Iterable[int]) -> None:
+        """Add a request's samples; the number, whatever it is, decides its group, in every process alike."""
+        self.groups[(request * SCATTER >> 16) % len(self.groups)].add(values)
+        if not request % LOOK_EVERY and sum(len(group.counts) for group in self.groups) > MOST_VALUES:
+            self._halve()
+
+    def merge(self, other: Grouped) -> None:
+        """Add all of another's samples."""
+        while len(self.groups) > len(other.groups):
+            self._halve()
+        for index, group in enumerate(other.groups):
+            self.groups[index % len(self.groups)].merge(group)
+
+    def together(self) -> Distribution:
+        """Return all samples as one distribution."""
+        whole = Distribution()
+        for group in self.groups:
+            whole.merge(group)
+        return whole
+
+    def percentile_intervals(self, whole: Distribution) -> dict[str, list[float | None] | None]:
+        """Return the 95 % interval of each percentile in milliseconds; None where there are too few requests.
+
+        Woodruff's way: how sure the share below the percentile is follows from how it differs between groups
+        (Student's t), and that share's interval is read off the distribution.
+        """
+        told: dict[str, list[float | None] | None] = {}
+        filled = [group for group in self.groups if len(group)]
+        n = len(whole)
+        for percent, value in zip(PERCENTILES, whole.percentiles(*PERCENTILES), strict=True):
+            told[f"p{percent}"] = None
+            if len(filled) < FEWEST_GROUPS or n * (1 - percent / 100) < FEWEST_BEYOND:
+                continue
+            below = [sum(count for at, count in group.counts.items() if at <= value) for group in filled]
+            share = sum(below) / n
+            squares = sum((b - share * len(group)) ** 2 for b, group in zip(below, filled, strict=True))
+            error = math.sqrt(squares * len(filled) / (len(filled) - 1)) / n
+            half = quantile(0.975, len(filled) - 1) * error
+            if percent / 100 + half < 1:
+                ends = whole.percentiles(max(0.0, percent - 100 * half), percent + 100 * half)
+                told[f"p{percent}"] = [_ms(end) for end in ends]
+        return told
+
+    def _halve(self) -> None:
+        half = len(self.groups) // 2
+        if half:
+            for mine, other in zip(self.groups[:half], self.groups[half:], strict=True):
+                mine.merge(other)
+            del self.groups[half:]
 
 
 def mean_interval(values: list[int], *, seed: int = 0) -> Interval | None:

@@ -34,7 +34,10 @@ READ_CURVE: Final = (
     "A point is a load (its concurrency, or its rate), the dot the median, the whisker the 99th percentile where there "
     "are samples enough for one. Further right is more throughput, further down is a shorter wait."
 )
-READ_RIDGE: Final = "c is the concurrency. Solid mark: median. Dashed: 99th percentile. Heights are square roots, so that thin tails are seen."
+READ_RIDGE: Final = (
+    "c is the concurrency. Solid mark: median. Dashed: 99th percentile. Heights are square roots, so that thin tails "
+    "are seen."
+)
 READ_FOREST: Final = (
     "A dot is the change, the bar its 95 % interval. Green is faster, red slower; grey shows no difference, because "
     "the interval holds zero, or because there is none. More tokens/s is better, more milliseconds are worse."

@@ -14,6 +14,7 @@ import requests
 
 from blackstack import catalog, console, host, results
 from blackstack.bench import Target, Workload, measure
+from blackstack.bench.table import notes
 from blackstack.catalog import Stack
 from blackstack.engines import ENGINES
 from blackstack.errors import BlackstackError, BlockedError, UsageError
@@ -104,7 +105,7 @@ def _measure(order: Order, workload: Workload) -> tuple[Target, results.Result]:
             interruption.leaves = f"nothing was written; {found.stack.name} is still up"
         target = _target(order, found)
         progress.stage(f"bench {target.url}")
-        measurement = measure(target, workload, progress=progress.line)
+        measurement = measure(target, workload, progress=progress.line, pulse=progress.line)
         progress.stage("look inside")
         told = measurement.as_dict()
         result = results.Result(
@@ -218,6 +219,14 @@ def _show(target: Target, result: results.Result, path: Path) -> None:
             )
         )
     console.table(heads, rows)
+    runs = [(run, f"concurrency {run['concurrency']}") for run in result.measured["runs"]]
+    for run, load in runs:
+        for note in notes(run):
+            console.say(f"{load}: {note}" if len(runs) > 1 else note)
+    if knee := result.measured.get("knee"):
+        console.say(f"knee: concurrency {knee['concurrency']} ({knee['rule']})")
+    if quality := result.found_inside.get("quality"):
+        console.say(f"quality: {quality['right']} of {quality['asked']} right, {quality['degenerate']} degenerate")
     if result.missing:
         console.say(f"incomplete, no baseline: {', '.join(result.missing)} could not be found out")
     console.say(f"written: {shown(path)}")
