@@ -53,8 +53,8 @@ def notes(run: Mapping[str, Any]) -> list[str]:
     if "goodput" in run:
         share, rate = run["goodput"]["share"], run["goodput"]["requests_per_s"]
         lines.append(f"goodput: {share:.1%} of all requests within their limits, {rate:.2f} a second")
-    for turn in run.get("by_turn", ()):
-        lines.append(f"turn {turn['turn']}: TTFT {turn['ttft_ms']['mean']:.2f} ms, {turn['ttft_ms']['n']} requests")
+    turns = [(turn["turn"], turn["ttft_ms"]) for turn in run.get("by_turn", ())]
+    lines += [f"turn {number}: TTFT {told['mean']:.2f} ms, {told['n']} requests" for number, told in turns]
     if (left_out := run["cooldown"]["excluded_s"]) >= run["duration_s"] * WORTH_SAYING:
         lines.append(f"cool-down: the last {left_out:.2f} s, when nothing was left to send, are in no throughput")
     if check := run.get("token_check"):

@@ -10,7 +10,7 @@ from typing import Any
 
 from blackstack.bench.failures import CLASSES
 from blackstack.bench.reading import Reply
-from blackstack.bench.stats import Distribution, Grouped, ratio_interval
+from blackstack.bench.stats import Distribution, RequestSample, ratio_interval
 
 EXAMPLES = 3  # messages kept of each class of failure
 TEXTS = 32  # answers kept, to be counted again by the server's tokenizer
@@ -26,7 +26,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.ttft = Distribution()
-        self.gaps = Grouped()
+        self.gap = Distribution()
+        self.gaps = RequestSample()
         self.tpot = Distribution()
         self.e2e = Distribution()
         self.queue = Distribution()
@@ -65,11 +66,6 @@ class Tally:
         """Return the number of requests that ended, well or not."""
         return self.good + self.failures.total()
 
-    @property
-    def gap(self) -> Distribution:
-        """Return all gaps together."""
-        return self.gaps.together()
-
     def add(self, reply: Reply, until_us: int | None = None) -> None:
         """Add one reply.
 
@@ -93,7 +89,9 @@ class Tally:
         self.e2e.add((e2e,))
         self.queue.add((reply.sent_us - reply.scheduled_us,))
         if len(stamps) > 1:
-            self.gaps.add(reply.sent_us, map(sub, stamps[1:], stamps))
+            gaps = array("q", map(sub, stamps[1:], stamps))
+            self.gap.add(gaps)
+            self.gaps.add(reply.sent_us, gaps)
             self.gap_sums.append(last - first)
             self.gap_counts.append(len(stamps) - 1)
             tpot = round(time_per_output_token(last - first, len(stamps), reply.tokens))
@@ -121,7 +119,7 @@ class Tally:
 
     def merge(self, other: Tally) -> None:
         """Add all that another process has seen; exact, because every part is a sum or a count."""
-        for name in ("ttft", "gaps", "tpot", "e2e", "queue"):
+        for name in ("ttft", "gap", "gaps", "tpot", "e2e", "queue"):
             getattr(self, name).merge(getattr(other, name))
         for turn, distribution in other.turns.items():
             self.turns.setdefault(turn, Distribution()).merge(distribution)
