@@ -14,7 +14,6 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from operator import add
 from typing import Final
 
 from blackstack.bench.shape import Shape
@@ -48,7 +47,16 @@ class _Sizes(dict[int, bytes]):
         return written
 
 
+class _Whole(dict[int, int]):
+    """How long a chunk is with its size and its line breaks."""
+
+    def __missing__(self, size: int) -> int:
+        whole = self[size] = size + len(SIZES[size]) + FRAME
+        return whole
+
+
 SIZES: Final = _Sizes()
+WHOLE: Final = _Whole()
 
 
 def take(shape: Shape, stamps: Sequence[int], packets: Sequence[bytes]) -> Taken | None:
@@ -73,12 +81,10 @@ def take(shape: Shape, stamps: Sequence[int], packets: Sequence[bytes]) -> Taken
     sizes = parts[0 : 2 * len(events) : 2]
     if texts is None or list(map(SIZES.__getitem__, lengths)) != sizes:
         return None
-    ends = list(accumulate(map(add, lengths, map(len, sizes))))
-    ends = [end + FRAME * number for number, end in enumerate(ends, 1)]
-    packet_ends = list(accumulate(map(len, packets)))
-    if packet_ends[: len(ends)] == ends:  # one a packet, as usual
-        whole = len(ends)
-        return Taken(texts, [stamp // 1000 for stamp in stamps[:whole]], stamps[whole:], packets[whole:])
+    whole, count = list(map(WHOLE.__getitem__, lengths)), len(events)
+    if list(map(len, packets[:count])) == whole:  # one a packet, as usual
+        return Taken(texts, [stamp // 1000 for stamp in stamps[:count]], stamps[count:], packets[count:])
+    ends, packet_ends = list(accumulate(whole)), list(accumulate(map(len, packets)))
     at = [bisect_left(packet_ends, end - 2) for end in ends]  # an event is there before the line break after it
     used = bisect_left(packet_ends, ends[-1])
     over = packet_ends[used] - ends[-1]

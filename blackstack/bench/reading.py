@@ -20,7 +20,7 @@ from blackstack.bench.sse import MalformedEventError, read_event
 from blackstack.bench.stream import Exchange
 
 OK = 200
-OPENING = 4  # packets, after which the shape of the rest is usually known: head, role, and two tokens
+OPENING = 3  # packets, after which the shape of the rest is usually known: head, role, and a token
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -131,7 +131,7 @@ def test_most_of_a_usual_answer_is_read_without_a_parser() -> None:
     reader._parse_packets = spy  # type: ignore[method-assign, assignment]
     reader.feed(list(range(len(packets))), packets)
 
-    assert len(parsed) == 4 + 3
+    assert len(parsed) == 3 + 3
 
 
 @pytest.mark.parametrize(
