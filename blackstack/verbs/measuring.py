@@ -92,7 +92,8 @@ def shown(path: Path) -> Path:
 def pins(stack: Stack) -> dict[str, str | None]:
     """Return which version a stack is pinned to: what makes a record of it old."""
     settings = catalog.settle(stack, profile=None, overrides=(), from_shell={})
-    return {"engine_version": stack.x.engine_version, "image": settings["IMAGE"].value}
+    image = settings["IMAGE"].value if "IMAGE" in settings else None
+    return {"engine_version": stack.x.engine_version, "image": image}
 
 
 def _measure(order: Order, workload: Workload) -> tuple[Target, results.Result]:

@@ -48,11 +48,13 @@ def test_what_cannot_be_compared_is_refused_before_anything_starts(shell: Shell)
     assert shell.processes() == []
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_ctrl_c_between_and_in_rounds_leaves_nothing_running(shell: Shell) -> None:
     """Interrupted while the second server is up."""
     process = shell.begin("compare", "llamacpp-cpu", "llamacpp-cpu:long", *QUICK, env={"PORT": str(free_port())})
-    read_until(process, "round 1 of 3, B")
-    read_until(process, "bench http")
+    read_until(process, "round 1 of 3, B", seconds=300)
+    read_until(process, "bench http", seconds=60)
     process.send_signal(2)
     _, err = process.communicate(timeout=100)
 

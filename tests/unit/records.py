@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from typing import Any
 
 from blackstack.bench.reading import Reply
@@ -12,6 +13,7 @@ from blackstack.bench.workload import Workload
 from blackstack.results import SCHEMA, Record, parse
 
 
+@cache
 def run(
     concurrency: int = 1, *, repeat: int = 0, speed: float = 1.0, requests: int = 40, seed: int = 0
 ) -> dict[str, Any]:
