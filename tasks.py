@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -246,7 +246,15 @@ def diagnose(
         "prompts": "chat, code, long, korean, or a file: JSON lines, ShareGPT, a trace",
         "rate": "an open loop: requests a second, whatever the server manages (default: a closed loop)",
         "arrival": "how an open loop spaces them: constant, poisson, gamma; replay takes the file's own",
+        "burstiness": "shape of gamma arrivals: below 1 more bursty than poisson",
         "duration": "send for so many seconds instead of --requests",
+        "ramp": "seconds over which the load grows from nothing",
+        "sweep": "double the concurrency, as 1-256, until there is no more throughput; names the knee",
+        "slo": "limits in ms that a request should keep, as ttft=500,tpot=50,e2e=5000; gives the goodput",
+        "turns": "of a conversation; the server's own answers are part of the next prompt",
+        "shared_prefix": "words that all prompts begin with, to measure a prefix cache",
+        "salt": "--no-salt lets a prefix cache answer for the model",
+        "check_tokens": "count some answers again with the server's tokenizer",
         "workers": "processes that share the load, for when one core is not enough",
         "quality": "also ask questions whose answers are known",
         "endpoint": "completions or chat",
@@ -270,7 +278,13 @@ def bench(
     prompts: str = "chat",
     rate: str | None = None,
     arrival: str = "constant",
+    burstiness: str = "1",
     duration: str | None = None,
+    ramp: str | None = None,
+    sweep: str | None = None,
+    slo: str = "",
+    turns: str = "1",
+    shared_prefix: str = "0",
     workers: str = "1",
     endpoint: str = "completions",
     repeats: str = "1",
@@ -278,6 +292,8 @@ def bench(
     seed: str = "0",
     out: str | None = None,
     *,
+    salt: bool = True,
+    check_tokens: bool = False,
     quality: bool = False,
     json_: bool = False,
 ) -> None:
@@ -287,14 +303,21 @@ def bench(
         from blackstack.verbs import measuring
 
         workload = Workload(
-            concurrency=_whole_numbers("concurrency", concurrency),
+            **_loads(concurrency, sweep),
+            **_limits(slo),
             requests=_whole_numbers("requests", requests)[0],
             output_tokens=_whole_numbers("output-tokens", output_tokens)[0],
             input_tokens=_whole_numbers("input-tokens", input_tokens)[0] if input_tokens else None,
             prompts=prompts,
             rate=_number("rate", rate),
             arrival=arrival,
+            burstiness=_number("burstiness", burstiness) or 1.0,
             duration_s=_number("duration", duration),
+            ramp_s=_number("ramp", ramp) or 0.0,
+            turns=_whole_numbers("turns", turns)[0],
+            shared_prefix=_whole_numbers("shared-prefix", shared_prefix, lowest=0)[0],
+            salt=salt,
+            check_tokens=check_tokens,
             workers=_whole_numbers("workers", workers)[0],
             quality=quality,
             endpoint=cast("Endpoint", endpoint),  # refused by Workload when it is none
@@ -662,6 +685,122 @@ def rollback(_c: Context, stack: str | None = None) -> None:
         from blackstack.verbs import promoting
 
         promoting.rollback(stack)
+
+
+@task(
+    help={
+        "a": "the baseline: a record, the name of one in results/baselines/, or a stack as NAME or NAME:PROFILE",
+        "b": "what is held against it; two stacks are started and measured in turn, A B A B …",
+        "fail_if_slower": "exit with 1 where B is surely slower by so much, such as 5%; needs repeats",
+        "rounds": "of two stacks: how often each is started and measured",
+        "runtime": "of two stacks: docker, process, or auto",
+        "concurrency": "of two stacks: requests in flight, as in inv bench",
+        "requests": "of two stacks: how many are measured at each concurrency",
+        "output_tokens": "of two stacks: tokens that each request asks for",
+        "prompts": "of two stacks: as in inv bench",
+        "json_": "print the comparison, and nothing else, on standard output",
+        "markdown": "print it as Markdown, for a pull request",
+    }
+)
+def compare(
+    _c: Context,
+    a: str,
+    b: str,
+    fail_if_slower: str | None = None,
+    rounds: str = "3",
+    runtime: str = "auto",
+    concurrency: str = "1,4",
+    requests: str = "12",
+    output_tokens: str = "64",
+    prompts: str = "chat",
+    *,
+    json_: bool = False,
+    markdown: bool = False,
+) -> None:
+    """Say which of two measurements is faster, how sure that is, and what else differs."""
+    with friendly():
+        from blackstack.bench import Workload
+        from blackstack.verbs import comparing
+
+        sides = comparing.Sides(
+            a=a,
+            b=b,
+            fail_if_slower=_share("fail-if-slower", fail_if_slower),
+            rounds=_whole_numbers("rounds", rounds)[0],
+            runtime=runtime,
+            as_json=json_,
+            as_markdown=markdown,
+        )
+        workload = Workload(
+            concurrency=_whole_numbers("concurrency", concurrency),
+            requests=_whole_numbers("requests", requests)[0],
+            output_tokens=_whole_numbers("output-tokens", output_tokens)[0],
+            prompts=prompts,
+        )
+        code = comparing.compare(sides, workload)
+    if code:
+        raise Exit(code=code)
+
+
+@task(
+    help={
+        "file": "a record, or the name of one in results/baselines/; may be repeated; two are also compared",
+        "stack": "without --file: the newest record of this stack (default: the newest of all)",
+        "out": "the file to write",
+        "markdown": "print Markdown instead",
+    },
+    iterable=["file"],
+)
+def report(
+    _c: Context,
+    file: Sequence[str] | None = None,
+    stack: str | None = None,
+    out: str = "report.html",
+    *,
+    markdown: bool = False,
+) -> None:
+    """Write records as one HTML file with plots, which needs no network."""
+    with friendly():
+        from blackstack.verbs import reporting
+
+        reporting.report(reporting.Wanted(records=tuple(file or ()), stack=stack, out=out, as_markdown=markdown))
+
+
+def _loads(concurrency: str, sweep: str | None) -> dict[str, Any]:
+    from blackstack.errors import UsageError
+
+    if sweep is None:
+        return {"concurrency": _whole_numbers("concurrency", concurrency)}
+    first, _, last = sweep.partition("-")
+    ends = [_whole_numbers("sweep", end)[0] for end in (first, last or first)]
+    if ends[0] >= ends[1]:
+        raise UsageError(f"--sweep takes a first and a last concurrency, such as 1-256, not {sweep!r}")
+    return {"concurrency": (ends[0],), "sweep_to": ends[1]}
+
+
+def _limits(slo: str) -> dict[str, Any]:
+    from blackstack.errors import unknown_name
+
+    known = {"ttft": "slo_ttft_ms", "tpot": "slo_tpot_ms", "e2e": "slo_e2e_ms"}
+    limits = {}
+    for word in slo.split(",") if slo else ():
+        name, _, value = word.strip().partition("=")
+        if name not in known:
+            raise unknown_name("limit", name, known, see="--slo ttft=500,tpot=50,e2e=5000")
+        limits[known[name]] = _number(f"slo {name}", value)
+    return limits
+
+
+def _share(flag: str, text: str | None) -> float | None:
+    from blackstack.errors import UsageError
+
+    number = _number(flag, text.removesuffix("%") if text else text)
+    if number is None or text is None:
+        return None
+    share = number / 100 if text.endswith("%") else number
+    if share >= 1:
+        raise UsageError(f"--{flag} takes a share below 100 %, such as 5% or 0.05, not {text!r}")
+    return share
 
 
 def _form(**asked: bool) -> str | None:

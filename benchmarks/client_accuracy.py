@@ -3,6 +3,7 @@
     python benchmarks/client_accuracy.py                          # ours, the «must show» table
     python benchmarks/client_accuracy.py --peers inference-perf   # a peer beside it, in an environment of its own
     python benchmarks/client_accuracy.py --only c=256 --repeats 3
+    python benchmarks/client_accuracy.py --record --repeats 3 --peers floor inference-perf    # client_accuracy.md
 
 The server (client_truth_server.c, built with gcc) is alone on core 0, each client alone on core 1 with all its
 processes; both use CLOCK_MONOTONIC. An error is what the client reported less what the server did, on the same
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import platform
 import signal
 import socket
 import statistics
@@ -26,6 +28,7 @@ import time
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -50,6 +53,30 @@ CASES = (
     Case(name="faults", concurrency=16, requests=96, tokens=32, server=(*TIMED, "--faults")),
     Case(name="open", concurrency=64, requests=500, tokens=16, server=("--ttft-ms", "20", "--itl-ms", "1"), rate=50.0),
 )
+
+
+# What the client was built to reach; the best peers' figures were measured with the same method.
+TARGETS = {
+    "TTFT mean error, c=64, ms": 0.6,
+    "TTFT mean error, c=256, ms": 4,
+    "TTFT p99 error, c=256, ms": 10,
+    "TTFT mean error, c=1000, ms": 15,
+    "delivered, c=1000, tok/s": 84_000,
+    "p99 of true gaps, c=256, ms": 12.5,
+    "max token rate on one core, tok/s": 700_000,
+    "client CPU s per 1,000 tokens, c=256": 0.015,
+    "start to first request, c=256, s": 0.6,
+    "last byte to exit, c=256, s": 0.5,
+    "last byte to exit, c=1000, s": 0.5,
+    "faults found (28 of 96 bad)": 28,
+    "constant 50/s: s.d. of gaps at the server, ms": 0.5,
+}
+MORE_IS_BETTER = frozenset(
+    {"delivered, c=1000, tok/s", "max token rate on one core, tok/s", "faults found (28 of 96 bad)"}
+)
+NOTES = "## Notes\n"  # what people write below this line is kept
+
+Table = dict[str, dict[str, list[float]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,17 +259,19 @@ def figures(case: Case, outcome: Outcome) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run every client on every case, in turn, and print one table."""
+    """Run every client on every case, in turn, and print one table, or write it down."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", nargs="*", default=["floor"], choices=sorted(PEERS), help="compare with these")
     parser.add_argument("--only", nargs="*", default=[case.name for case in CASES], help="cases to run")
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--record", action="store_true", help="write client_accuracy.md anew; notes in it are kept")
     parser.add_argument("--environments", type=Path, default=Path(tempfile.gettempdir()) / "bench-peers")
     arguments = parser.parse_args()
     cases = [case for case in CASES if case.name in arguments.only]
     clients = [PEERS["blackstack"](Path(sys.executable))]
     clients += [PEERS[name](arguments.environments / name) for name in arguments.peers]
-    table: dict[str, dict[str, list[float]]] = {}
+    table: Table = {}
+    loads: list[float] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         binary = folder / "truth"
@@ -254,19 +283,64 @@ def main() -> None:
                 for client in clients:
                     if not client.can(case):
                         continue
-                    load = os.getloadavg()[0]
-                    print(f"repeat {repeat + 1}, {case.name}, {client.name} (load average {load:.1f})", file=sys.stderr)
+                    loads.append(os.getloadavg()[0])
+                    where = f"repeat {repeat + 1}, {case.name}, {client.name}"
+                    print(f"{where} (load average {loads[-1]:.1f})", file=sys.stderr)
                     for label, value in figures(case, run(client, case, binary, folder)).items():
                         table.setdefault(label, {}).setdefault(client.name, []).append(value)
-    show(table, [client.name for client in clients])
+    names = [client.name for client in clients]
+    if arguments.record:
+        write_down(table, names, loads, arguments.repeats)
+    print("\n".join(rows(table, names)))
 
 
-def show(table: dict[str, dict[str, list[float]]], names: Sequence[str]) -> None:
-    """Print the medians, a row a figure, a column a client."""
-    print(f"| figure | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
+def rows(table: Table, names: Sequence[str]) -> list[str]:
+    """Return the medians, a row a figure, a column a client, and what was to be reached."""
+    lines = [f"| figure | {' | '.join(names)} | to reach | reached |", f"|---|{'---|' * (len(names) + 2)}"]
     for label, row in table.items():
-        cells = [f"{statistics.median(row[name]):,.4g}" if name in row else "-" for name in names]
-        print(f"| {label} | {' | '.join(cells)} |")
+        cells = [cell(row[name]) if name in row else "-" for name in names]
+        lines.append(f"| {label} | {' | '.join(cells)} | {' | '.join(reached(label, row[names[0]]))} |")
+    return lines
+
+
+def cell(values: Sequence[float]) -> str:
+    """Return a median, and of several values their range."""
+    middle = statistics.median(values)
+    if middle != middle:  # noqa: PLR0124 - NaN: this client does not tell
+        return "-"
+    span = f" ({min(values):,.4g} to {max(values):,.4g})" if len(values) > 1 else ""
+    return f"{middle:,.4g}{span}"
+
+
+def reached(label: str, values: Sequence[float]) -> tuple[str, str]:
+    """Return a figure's target, and whether the median reached it, or by how much it did not."""
+    if label not in TARGETS:
+        return "", ""
+    target, middle = TARGETS[label], statistics.median(values)
+    more = label in MORE_IS_BETTER
+    good = middle >= target if more else middle <= target
+    return f"{'≥' if more else '≤'} {target:,g}", "yes" if good else f"no, by {abs(middle - target):,.3g}"
+
+
+def write_down(table: Table, names: Sequence[str], loads: Sequence[float], repeats: int) -> None:
+    """Write the record anew, up to the line below which notes are kept."""
+    path = HERE / "client_accuracy.md"
+    notes = path.read_text(encoding="utf-8").partition(NOTES)[2] if path.exists() else ""
+    command = f"python benchmarks/client_accuracy.py --record --repeats {repeats} --peers {' '.join(names[1:])}"
+    told = [
+        "# How true the client's numbers are",
+        "",
+        f"`{command}`, {datetime.now(UTC):%Y-%m-%d},",
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, loopback; the server real-time on core 0, each",
+        "client with all its processes on core 1. Medians, and their range; load average",
+        f"{min(loads):.1f} to {max(loads):.1f}. «Floor» is `client_floor.py`: it stamps packets and parses nothing.",
+        "Truth: TTFT 200 ms, inter-token latency 10 ms.",
+        "",
+        *rows(table, names),
+        "",
+        NOTES,
+    ]
+    path.write_text("\n".join(told) + notes, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         workload = workload_of(arguments)
         target = Target(url=arguments.url, model=arguments.model, api_key=os.environ.get("API_KEY"))
-        result = measure(target, workload, progress=_say).as_dict()
+        result = measure(target, workload, progress=_say, pulse=_pulse if sys.stderr.isatty() else None).as_dict()
     except KeyboardInterrupt:
         _say("stopped; nothing is left running")
         return InterruptedRunError.exit_code
@@ -67,6 +67,8 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--ramp", type=float, default=0.0, help="seconds over which the load grows from nothing")
     it.add_argument("--duration", type=float, help="seconds to send for, instead of --requests")
     it.add_argument("--shared-prefix", type=int, default=0, help="words that all prompts begin with")
+    it.add_argument("--turns", type=int, default=1, help="of a conversation, which holds the server's own answers")
+    it.add_argument("--check-tokens", action="store_true", help="count some answers again with the server's tokenizer")
     it.add_argument("--no-salt", action="store_true", help="let a prefix cache answer for the model")
     it.add_argument("--slo-ttft", type=float, help="ms; a request within all of these is in the goodput")
     it.add_argument("--slo-tpot", type=float, help="ms")
@@ -99,6 +101,8 @@ def workload_of(arguments: argparse.Namespace) -> Workload:
         duration_s=arguments.duration,
         quality=arguments.quality,
         workers=arguments.workers,
+        turns=arguments.turns,
+        check_tokens=arguments.check_tokens,
         shared_prefix=arguments.shared_prefix,
         salt=not arguments.no_salt,
         slo_ttft_ms=arguments.slo_ttft,
@@ -114,8 +118,12 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
+def _pulse(line: str) -> None:
+    print(f"\r\x1b[K{line}", end="\r", file=sys.stderr, flush=True)  # noqa: T201 - drawn over by what comes next
+
+
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - what is for people goes to stderr
+    print("\x1b[K" * sys.stderr.isatty() + line, file=sys.stderr, flush=True)  # noqa: T201 - what is for people goes to stderr
 
 
 if __name__ == "__main__":

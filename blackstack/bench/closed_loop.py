@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from blackstack.bench.load import Load
-from blackstack.bench.stream import Connection, Exchange
+from blackstack.bench.reading import Reply
+from blackstack.bench.stream import Connection, Exchange, clock_ns
 
 REDIAL_S = 0.05
 
@@ -39,6 +40,21 @@ class ClosedLoop(Load):
 
     def _ended(self, connection: Connection, exchange: Exchange) -> None:
         self.gauge.down(exchange.end_ns)
+        if exchange.request.following is None:
+            self._start(connection)
+        else:  # what is said next hangs on the answer, which has yet to be read
+            self._held += 1
+            exchange.tag = (connection, exchange.request.following)
+
+    def go_on(self, reply: Reply) -> None:
+        """Send the next turn of a conversation; a failed answer, or the end of the time, ends it."""
+        if not isinstance(reply.tag, tuple):
+            return
+        connection, following = reply.tag
+        self._held -= 1
+        over = self._deadline_ns is not None and clock_ns() >= self._deadline_ns
+        if reply.failure is None and not over:
+            self._again.append(following(reply.text))
         self._start(connection)
 
     def _stale(self, connection: Connection, exchange: Exchange) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from blackstack.bench.backlog import Backlog
 from blackstack.bench.magazine import Magazine
+from blackstack.bench.reading import Reply
 from blackstack.bench.request import Request
 from blackstack.bench.stats import Distribution
 from blackstack.bench.stream import Connection, Dialer, Exchange, clock_ns
@@ -51,6 +52,7 @@ class Load(abc.ABC):
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._empty = False
         self._again: deque[Request] = deque()  # sent on connections that the server had let go of
+        self._held = 0  # conversations whose last answer is being read
         self._one_shot = False  # the server closes after each answer, whatever it announces
         self._refused = 0  # dials in a row that nobody answered
         self.gauge = Gauge()
@@ -106,6 +108,10 @@ class Load(abc.ABC):
         llama.cpp's server announces keep-alive and closes after each stream.
         """
 
+    @abc.abstractmethod
+    def go_on(self, reply: Reply) -> None:
+        """A reply that carries a tag was read: a shape that holds conversations sends the next turn."""
+
     # What shapes are made of.
 
     def _send(self, connection: Connection, request: Request, scheduled_ns: int = 0) -> None:
@@ -126,7 +132,7 @@ class Load(abc.ABC):
         return request
 
     def _finish_if_over(self) -> None:
-        pending = self._again or self.gauge.now or self._tasks
+        pending = self._again or self._held or self.gauge.now or self._tasks
         if self._empty and not pending and not self._over.done():
             self._over.set_result(None)
 

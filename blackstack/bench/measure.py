@@ -10,6 +10,7 @@ from typing import Any
 from blackstack.bench.loops import loop_factory
 from blackstack.bench.measurement import Measurement
 from blackstack.bench.probe import resolve
+from blackstack.bench.pulse import Pulse
 from blackstack.bench.quality import examine
 from blackstack.bench.run import Run, run_once
 from blackstack.bench.stream import Dialer
@@ -19,7 +20,13 @@ from blackstack.bench.target import Target
 from blackstack.bench.workload import Workload
 
 
-def measure(target: Target, workload: Workload, *, progress: Callable[[str], None] | None = None) -> Measurement:
+def measure(
+    target: Target,
+    workload: Workload,
+    *,
+    progress: Callable[[str], None] | None = None,
+    pulse: Pulse | None = None,
+) -> Measurement:
     """Put a load on a server and measure it.
 
     Ctrl-C gives up what is in flight, closes every connection and raises KeyboardInterrupt.
@@ -28,16 +35,19 @@ def measure(target: Target, workload: Workload, *, progress: Callable[[str], Non
         target: the server and the model.
         workload: the load.
         progress: is told a line now and then.
+        pulse: is told a line twice a second, each in place of the one before.
 
     Raises:
         BlockedError: nobody listens there.
         UsageError: it is no OpenAI-compatible server, the key is wrong, or the model is unknown.
     """
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_measure(target, workload, progress or _silent))
+        return runner.run(_measure(target, workload, progress or _silent, pulse))
 
 
-async def _measure(target: Target, workload: Workload, progress: Callable[[str], None]) -> Measurement:
+async def _measure(
+    target: Target, workload: Workload, progress: Callable[[str], None], pulse: Pulse | None
+) -> Measurement:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     target, models = await resolve(target, Dialer(target.address))
     supply = await Supply.of(target, workload)
@@ -46,7 +56,8 @@ async def _measure(target: Target, workload: Workload, progress: Callable[[str],
         rates: list[float] = []
         for concurrency in _concurrencies(workload):
             progress(_announcement(workload, concurrency, repeat))
-            runs.append(await run_once(supply, workload, concurrency=concurrency, repeat=repeat))
+            run = await run_once(supply, workload, concurrency=concurrency, repeat=repeat, pulse=pulse)
+            runs.append(run)
             rates.append(runs[-1].tally.output_tokens / (runs[-1].tally.seconds or 1.0))
             if workload.sweep_to and saturated(rates):
                 progress(f"twice the load brought no more than {rates[-1]:.0f} output tokens/s: the sweep ends")

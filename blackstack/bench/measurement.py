@@ -15,7 +15,7 @@ from blackstack.bench.sweep import knee
 from blackstack.bench.target import Target
 from blackstack.bench.workload import Workload
 
-SCHEMA = 1
+SCHEMA = 2  # the record's, see blackstack.results
 
 
 @dataclass(frozen=True, kw_only=True)

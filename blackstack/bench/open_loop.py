@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterator
 
 from blackstack.bench.load import Load
+from blackstack.bench.reading import Reply
 from blackstack.bench.request import Request
 from blackstack.bench.stream import Connection, Exchange, clock_ns
 
@@ -101,6 +102,9 @@ class OpenLoop(Load):
             self._open.discard(connection)
             connection.abort("cancelled")
         self._finish_if_over()
+
+    def go_on(self, reply: Reply) -> None:
+        """Do nothing: it holds no conversations, which ``Workload`` sees to."""
 
     def _stale(self, connection: Connection, exchange: Exchange) -> None:
         """Send a request again; its latency still counts from when it was scheduled."""

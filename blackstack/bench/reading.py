@@ -12,6 +12,7 @@ from typing import Any
 
 import httptools
 
+from blackstack.bench.chunks import take
 from blackstack.bench.failures import Failure
 from blackstack.bench.garbage import degenerate
 from blackstack.bench.shape import Shape, unescape
@@ -19,6 +20,7 @@ from blackstack.bench.sse import MalformedEventError, read_event
 from blackstack.bench.stream import Exchange
 
 OK = 200
+OPENING = 3  # packets, after which the shape of the rest is usually known: head, role, and a token
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +33,7 @@ class Reply:
         input_tokens: prompt tokens as the server counted them; 0 where it did not.
         cached_tokens: prompt tokens that the server says it took from its prefix cache.
         failure: why this reply is in no statistic; None for a good one.
+        turn: which one of a conversation it is, from 1; 0 where there is none.
     """
 
     scheduled_us: int
@@ -45,6 +48,7 @@ class Reply:
     text: str = ""
     asked_tokens: int = 0
     failure: Failure | None = None
+    turn: int = 0
     tag: object = None
 
 
@@ -77,6 +81,7 @@ class Reader:
         self._told = _Told()
         self._malformed = ""
         self._stream = False
+        self._aligned = False  # the next packet begins a chunk and an event
 
     # httptools calls these.
 
@@ -90,7 +95,24 @@ class Reader:
         self._status = self._parser.get_status_code()
 
     def feed(self, stamps: Sequence[int], packets: Sequence[bytes]) -> None:
-        """Read some packets, stamped in nanoseconds."""
+        """Read some packets, stamped in nanoseconds.
+
+        In a long answer all but the first and the last few are events of one shape, a chunk and a packet each.
+        """
+        if not self._aligned:
+            self._parse_packets(stamps[:OPENING], packets[:OPENING])
+            stamps, packets = stamps[OPENING:], packets[OPENING:]
+        if packets and self._aligned and self._shape is not None:
+            taken = take(self._shape, stamps, packets)
+            if taken is not None:
+                self._take(taken.texts, taken.stamps)
+                stamps, packets = taken.left_stamps, taken.left
+        if packets:
+            self._parse_packets(stamps, packets)
+
+    def _parse_packets(self, stamps: Sequence[int], packets: Sequence[bytes]) -> None:
+        """Read packets of any kind."""
+        self._aligned = False
         body, parse = self._body, self._parser.feed_data
         counts = []  # of pieces of body that had come with each packet
         try:
@@ -105,7 +127,16 @@ class Reader:
             self._rest += b"".join(body)
         else:
             self._events(stamps, counts, body)
+            self._aligned = self._ends_with_a_chunk(packets[-1], body[-1])
         body.clear()
+
+    def _ends_with_a_chunk(self, packet: bytes, piece: bytes) -> bool:
+        """Tell whether the last packet ended with a whole chunk of whole events: then the next one begins a chunk.
+
+        The parser gave what is between that chunk's size and its end as one piece; of a longer chunk it would have
+        given the size and the end too.
+        """
+        return not (self._rest or self._half_line) and packet.endswith(b"%x\r\n%b\r\n" % (len(piece), piece))
 
     def _events(self, stamps: Sequence[int], counts: list[int], pieces: list[bytes]) -> None:
         """Cut the body into events, and find the packet that completed each.
@@ -152,13 +183,17 @@ class Reader:
             if texts is None:
                 for stamp, event in zip(stamps[begin:end], events[begin:end], strict=True):
                     self._parse(stamp, event)
-            elif b"" in texts:
-                self._keep([(stamp, text) for stamp, text in zip(stamps[begin:end], texts, strict=True) if text])
             else:
-                self._texts += texts
-                self._stamps.extend(stamps[begin:end])
+                self._take(texts, stamps[begin:end])
         for stamp, event in zip(stamps[end:], events[end:], strict=True):
             self._parse(stamp, event)
+
+    def _take(self, texts: list[bytes], stamps: list[int]) -> None:
+        if b"" in texts:
+            self._keep([(stamp, text) for stamp, text in zip(stamps, texts, strict=True) if text])
+        else:
+            self._texts += texts
+            self._stamps.extend(stamps)
 
     def _keep(self, events: list[tuple[int, bytes]]) -> None:
         for stamp, text in events:
@@ -207,6 +242,7 @@ class Reader:
             text=text,
             asked_tokens=exchange.request.output_tokens,
             failure=self._judge(exchange, text),
+            turn=exchange.request.turn,
             tag=exchange.tag,
         )
 

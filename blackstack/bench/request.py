@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,14 @@ class Request:
     Attributes:
         wire: the HTTP/1.1 message, head and body.
         output_tokens: how many tokens were asked for; 0 where that means nothing.
+        turn: which one of a conversation it is, from 1; 0 where there is none.
+        following: makes the next turn from the answer to this one; None where this is the last.
     """
 
     wire: bytes
     output_tokens: int = 0
+    turn: int = 0
+    following: Callable[[str], Request] | None = None
 
 
 class Envelope:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from blackstack.bench.goodput import goodput
+from blackstack.bench.pulse import Pulse
 from blackstack.bench.samples import samples
+from blackstack.bench.stream import Dialer
 from blackstack.bench.supply import Supply
 from blackstack.bench.surroundings import Surroundings
+from blackstack.bench.synthetic import count_again
 from blackstack.bench.tally import Tally
 from blackstack.bench.watch import ClientReport
 from blackstack.bench.wiring import Wiring
@@ -28,6 +31,7 @@ class Run:
     surroundings: dict[str, Any]
     client: ClientReport
     warmup: int
+    counted_again: dict[str, int | bool]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the run, ready for JSON."""
@@ -41,6 +45,7 @@ class Run:
             **numbers,
             **goodput(self.tally, self.workload),
             **samples(self.tally),
+            **({"token_check": self.counted_again} if self.counted_again else {}),
             "surroundings": self.surroundings,
             "client": self.client.as_dict(
                 requested=None if self.workload.open_loop else min(self.concurrency, self.tally.requests),
@@ -50,7 +55,9 @@ class Run:
         }
 
 
-async def run_once(supply: Supply, workload: Workload, *, concurrency: int, repeat: int) -> Run:
+async def run_once(
+    supply: Supply, workload: Workload, *, concurrency: int, repeat: int, pulse: Pulse | None = None
+) -> Run:
     """Warm up, measure, and close everything."""
     seed = f"{workload.seed}/{concurrency}/{repeat}"
     if workload.warmup:
@@ -59,9 +66,12 @@ async def run_once(supply: Supply, workload: Workload, *, concurrency: int, repe
     if workload.look_around:
         await around.begin()
     try:
-        tally, client = await _load(supply, workload, concurrency, seed)
+        tally, client = await _load(supply, workload, concurrency, seed, pulse)
     finally:
         await around.end()
+    counted = (
+        await count_again(supply.target, Dialer(supply.target.address), tally.texts) if workload.check_tokens else {}
+    )
     return Run(
         concurrency=client.peak if workload.open_loop else concurrency,
         repeat=repeat,
@@ -70,17 +80,20 @@ async def run_once(supply: Supply, workload: Workload, *, concurrency: int, repe
         surroundings=around.as_dict(),
         client=client,
         warmup=workload.warmup,
+        counted_again=counted,
     )
 
 
-async def _load(supply: Supply, workload: Workload, concurrency: int, seed: str) -> tuple[Tally, ClientReport]:
+async def _load(
+    supply: Supply, workload: Workload, concurrency: int, seed: str, pulse: Pulse | None = None
+) -> tuple[Tally, ClientReport]:
     """Run a load here, or in several processes."""
     if workload.workers > 1:
         return await run_workers(supply, workload, concurrency=concurrency, seed=seed)
     wiring = Wiring(supply, workload, concurrency=concurrency, seed=seed)
     try:
         await wiring.prepare()
-        await wiring.go()
+        await wiring.go(pulse)
     finally:
         wiring.close()
     return wiring.tally, wiring.report
@@ -95,5 +108,6 @@ def _warming(workload: Workload) -> Workload:
         duration_s=None,
         ramp_s=0.0,
         requests=workload.warmup,
+        turns=1,
         workers=1,
     )

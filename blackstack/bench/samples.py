@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from typing import Any, Final
 
 from blackstack.bench.stats import Distribution
 from blackstack.bench.tally import Tally
 
 MOST: Final = 2000  # rows; of more requests each n-th is kept, and the result says which
+SLIGHT: Final = 1e-6  # by which a power of ten may be off
 PER_DECADE: Final = 20  # bins of a histogram: 12 % wide
 
 
@@ -32,8 +34,13 @@ def samples(tally: Tally) -> dict[str, Any]:
 
 def histogram(distribution: Distribution) -> list[list[float]]:
     """Return ``[upper edge in ms, count]`` of each bin that is not empty; edges grow by the same factor."""
-    counts: dict[int, int] = {}
-    for us, count in distribution.counts.items():
-        step = math.ceil(PER_DECADE * math.log10(max(1, us)))
-        counts[step] = counts.get(step, 0) + count
-    return [[round(10 ** (step / PER_DECADE) / 1000, 6), counts[step]] for step in sorted(counts)]
+    values, ends = distribution.ranked()
+    told: list[list[float]] = []
+    begun = 0
+    while begun < len(values):
+        step = math.ceil(PER_DECADE * math.log10(max(1, values[begun])))
+        edge = 10 ** (step / PER_DECADE)
+        end = max(begun + 1, bisect_right(values, edge + SLIGHT))
+        told.append([round(edge / 1000, 6), ends[end - 1] - (ends[begun - 1] if begun else 0)])
+        begun = end
+    return told

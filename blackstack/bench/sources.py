@@ -26,12 +26,14 @@ class Prompt:
         before: the messages before it, for a conversation; only the chat endpoint sends them as such.
         output_tokens: the length of the answer, where the source says it.
         at_s: when a trace has it sent, in seconds from the trace's start.
+        later: what the user says after that, for conversations of several turns.
     """
 
     text: str
     before: tuple[Mapping[str, str], ...] = ()
     output_tokens: int | None = None
     at_s: float | None = None
+    later: tuple[str, ...] = ()
 
     def body(self, *, chat: bool, prefix: str = "") -> dict[str, Any]:
         """Return what a request says, with something before the beginning."""
@@ -94,7 +96,10 @@ def _prompt(row: object) -> Prompt | None:
         return None
     length = next((row[key] for key in ("output_tokens", "max_tokens", "output_length") if key in row), None)
     at_s = row["at_s"] if "at_s" in row else row["timestamp"] / 1000 if "timestamp" in row else None
-    return Prompt(text=messages[-1]["content"], before=tuple(messages[:-1]), output_tokens=length, at_s=at_s)
+    turns = [turn for turn in row.get("conversations") or () if turn.get("from") in HUMAN]
+    later = tuple(str(turn.get("value", "")) for turn in turns[1:])
+    before = tuple(messages[:-1])
+    return Prompt(text=messages[-1]["content"], before=before, output_tokens=length, at_s=at_s, later=later)
 
 
 def _messages(row: Mapping[str, Any]) -> list[dict[str, str]]:

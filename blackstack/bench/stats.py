@@ -7,14 +7,18 @@ loss; and every percentile is that of the samples themselves, never an average o
 
 from __future__ import annotations
 
+import heapq
 import math
 import random
+from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from statistics import NormalDist
 from typing import Any, Final
+
+from blackstack.bench.student import quantile
 
 PERCENTILES: Final = (50, 90, 95, 99)
 Z95: Final = NormalDist().inv_cdf(0.975)
@@ -23,27 +27,42 @@ RESAMPLES: Final = 1000
 FEWEST_FOR_CI: Final = 3
 FEWEST_BEYOND: Final = 5  # samples beyond a percentile, below which it rests on a handful of them
 
+KEPT: Final = 512  # requests whose gaps are kept one by one
+FEWEST_REQUESTS: Final = 8
+SCATTER: Final = 2654435761  # Knuth's, to spread neighbouring numbers
+MASK: Final = 2**32 - 1
+
 Interval = tuple[float, float]
 
 
 class Distribution:
     """A multiset of durations in whole microseconds."""
 
-    __slots__ = ("counts",)
+    __slots__ = ("_ranked", "counts")
 
     def __init__(self, values: Iterable[int] = ()) -> None:
         self.counts: Counter[int] = Counter(values)
+        self._ranked: tuple[list[int], list[int]] | None = None
 
     def add(self, values: Iterable[int]) -> None:
         """Add samples."""
         self.counts.update(values)
+        self._ranked = None
 
     def merge(self, other: Distribution) -> None:
         """Add all of another's samples."""
         self.counts.update(other.counts)
+        self._ranked = None
 
     def __len__(self) -> int:
         return self.counts.total()
+
+    def ranked(self) -> tuple[list[int], list[int]]:
+        """Return the different values in ascending order, and how many samples there are up to each."""
+        if self._ranked is None:
+            values = sorted(self.counts)
+            self._ranked = values, list(accumulate(map(self.counts.__getitem__, values)))
+        return self._ranked
 
     @property
     def mean(self) -> float:
@@ -65,11 +84,10 @@ class Distribution:
 
     def percentiles(self, *percents: float) -> list[float]:
         """Return percentiles in microseconds, interpolated between neighbours as numpy does it."""
-        n = len(self)
-        if not n:
+        if not self.counts:
             return [math.nan] * len(percents)
-        values = sorted(self.counts)
-        ends = list(accumulate(self.counts[value] for value in values))
+        values, ends = self.ranked()
+        n = ends[-1]
 
         def at(rank: int) -> int:
             return values[bisect_right(ends, rank)]
@@ -113,6 +131,55 @@ class Distribution:
                 for low, high in (ranks or (0, 0),)
             }
         return told
+
+
+class RequestSample:
+    """The gaps of some requests, whole, from which it shows how sure the percentiles of all gaps are.
+
+    The gaps of one request resemble each other, so gaps cannot be counted as independent, but requests can. A request
+    is kept by a hash of its number, whichever process it ran in: the sample of several is that of one, and bounded.
+    """
+
+    __slots__ = ("kept", "requests")
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.kept: list[tuple[int, array[int]]] = []  # a heap, the greatest hash first
+
+    def add(self, number: int, gaps: array[int]) -> None:
+        """Add a request."""
+        self.requests += 1
+        self._offer((-(number * SCATTER & MASK), gaps))
+
+    def merge(self, other: RequestSample) -> None:
+        """Add what another process has seen."""
+        self.requests += other.requests
+        for each in other.kept:
+            self._offer(each)
+
+    def percentile_intervals(self, whole: Distribution) -> dict[str, list[float | None] | None]:
+        """Return the 95 % interval of each percentile in milliseconds; None where there are too few requests.
+
+        Woodruff's way: how sure the share below the percentile is follows from how it differs between requests, and
+        that share's interval is read off the distribution of all gaps.
+        """
+        told: dict[str, list[float | None] | None] = {f"p{percent}": None for percent in PERCENTILES}
+        if len(self.kept) < FEWEST_REQUESTS:
+            return told
+        ordered = [sorted(gaps) for _, gaps in self.kept]
+        t = quantile(0.975, len(ordered) - 1) / math.sqrt(self.requests)
+        usual = sum(map(len, ordered)) / len(ordered)
+        for percent, value in zip(PERCENTILES, whole.percentiles(*PERCENTILES), strict=True):
+            share = percent / 100
+            squares = sum((bisect_right(gaps, value) - share * len(gaps)) ** 2 for gaps in ordered)
+            half = t * math.sqrt(squares / (len(ordered) - 1)) / usual
+            if share + half < 1 and len(whole) * (1 - share) >= FEWEST_BEYOND:
+                ends = whole.percentiles(max(0.0, percent - 100 * half), percent + 100 * half)
+                told[f"p{percent}"] = [_ms(end) for end in ends]
+        return told
+
+    def _offer(self, each: tuple[int, array[int]]) -> None:
+        (heapq.heappush if len(self.kept) < KEPT else heapq.heappushpop)(self.kept, each)
 
 
 def mean_interval(values: list[int], *, seed: int = 0) -> Interval | None:

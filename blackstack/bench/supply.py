@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from blackstack.bench import arrivals
+from blackstack.bench.conversation import Conversation
 from blackstack.bench.request import Envelope, Request
 from blackstack.bench.sources import Prompt, built_in, from_file, is_file, read_file, salted
 from blackstack.bench.stream import Dialer
@@ -56,11 +58,21 @@ class Supply:
         shared = " ".join((WORDS * (workload.shared_prefix // len(WORDS) + 1))[: workload.shared_prefix])
         # Synthetic prompts differ from their second word on, and a salt would change their length.
         salts = salted(seed) if workload.salt and self.words is None else None
-        for prompt in self._prompts(workload, seed=seed):
+        chat = workload.endpoint == "chat"
+        prompts = self._prompts(workload, seed=seed)
+        for prompt in prompts:
             beginning = f"{shared} " * bool(shared) + (next(salts) if salts else "")
             tokens = workload.output_tokens or prompt.output_tokens or USUAL_TOKENS
-            body = prompt.body(chat=workload.endpoint == "chat", prefix=beginning)
-            yield envelope.post(workload.path, {**common, "max_tokens": tokens, **body}, output_tokens=tokens)
+
+            def wrap(body: Mapping[str, Any], tokens: int = tokens) -> Request:
+                return envelope.post(workload.path, {**common, "max_tokens": tokens, **body}, output_tokens=tokens)
+
+            if workload.turns > 1:
+                words = chain([prompt.text, *prompt.later], (each.text for each in prompts))
+                talk = Conversation(said=prompt.before, words=words, turns=workload.turns, wrap=wrap, chat=chat)
+                yield talk.request(beginning)
+            else:
+                yield wrap(prompt.body(chat=chat, prefix=beginning))
 
     def offsets(self, workload: Workload, *, seed: str) -> Iterator[float]:
         """Yield when an open loop sends, in seconds from its start."""

@@ -7,7 +7,7 @@ are one token each; any sequence of k of them has k tokens, and the order alone 
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,23 +57,48 @@ class Vocabulary:
 
 async def vocabulary(target: Target, dialer: Dialer) -> Vocabulary:
     """Find words of one token each; where the server has no ``/tokenize``, take all words for such."""
-    envelope = Envelope(target, target.address)
-
-    async def count(text: str) -> int | None:
-        # vLLM and SGLang call it prompt, llama.cpp content; each ignores the other's name
-        page = await fetch(dialer, envelope.post("/tokenize", {"model": target.model, "prompt": text, "content": text}))
-        told = page.json()
-        if page.status != OK or not isinstance(told, dict):
-            return None
-        counted = told.get("count")
-        return counted if isinstance(counted, int) else len(told.get("tokens") or ()) or None
-
+    count = tokenizer(target, dialer)
     base = await count(FIRST)
     if base is not None:
         words = await single(count, base, WORDS)
         if len(words) >= FEWEST_WORDS:
             return Vocabulary(words=tuple(words), base=base, exact=True)
     return Vocabulary(words=tuple(WORDS), base=1, exact=False)
+
+
+def tokenizer(target: Target, dialer: Dialer, **options: bool) -> Count:
+    """Return what asks the server how many tokens a text has; it says None where the server has no ``/tokenize``."""
+    envelope = Envelope(target, target.address)
+
+    async def count(text: str) -> int | None:
+        # vLLM and SGLang call it prompt, llama.cpp content; each ignores the other's name
+        asked = {"model": target.model, "prompt": text, "content": text, **options}
+        page = await fetch(dialer, envelope.post("/tokenize", asked))
+        told = page.json()
+        if page.status != OK or not isinstance(told, dict):
+            return None
+        counted = told.get("count")
+        return counted if isinstance(counted, int) else len(told.get("tokens") or ()) or None
+
+    return count
+
+
+async def count_again(target: Target, dialer: Dialer, answers: Sequence[tuple[str, int]]) -> dict[str, int | bool]:
+    """Count some answers with the server's tokenizer, and return how that agrees with what it said, ready for JSON.
+
+    A text can have fewer tokens than were made to write it: what was two may be one when read. A count that is far
+    off, or below, is another matter.
+    """
+    count = tokenizer(target, dialer, add_special_tokens=False, add_special=False)
+    pairs = [(said, await count(text)) for text, said in answers]
+    known = [(said, counted) for said, counted in pairs if counted is not None]
+    return {
+        "available": bool(known),
+        "answers": len(known),
+        "differing": sum(said != counted for said, counted in known),
+        "tokens_said": sum(said for said, _ in known),
+        "tokens_counted": sum(counted for _, counted in known),
+    }
 
 
 async def single(count: Count, base: int, words: list[str]) -> list[str]:

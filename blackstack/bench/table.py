@@ -11,6 +11,7 @@ MEASURES = (
     ("TPOT", "tpot_ms"),
     ("end to end", "e2e_ms"),
 )
+WORTH_SAYING = 0.02  # of a run
 HEADS = ("mean", "ci95", "p50", "p90", "p99", "max")
 
 
@@ -43,19 +44,37 @@ def _run(run: Mapping[str, Any]) -> list[str]:
         numbers = run[key]
         if numbers["n"]:
             lines.append(f"  {title:<16}" + "".join(_cell(numbers, head) for head in HEADS))
+    return lines + [f"  {note}" for note in notes(run)]
+
+
+def notes(run: Mapping[str, Any]) -> list[str]:
+    """Return what a reader of a run's numbers must know, a line each."""
+    lines = []
     if "goodput" in run:
         share, rate = run["goodput"]["share"], run["goodput"]["requests_per_s"]
-        lines.append(f"  goodput: {share:.1%} of all requests within their limits, {rate:.2f} a second")
+        lines.append(f"goodput: {share:.1%} of all requests within their limits, {rate:.2f} a second")
+    turns = [(turn["turn"], turn["ttft_ms"]) for turn in run.get("by_turn", ())]
+    lines += [f"turn {number}: TTFT {told['mean']:.2f} ms, {told['n']} requests" for number, told in turns]
+    if (left_out := run["cooldown"]["excluded_s"]) >= run["duration_s"] * WORTH_SAYING:
+        lines.append(f"cool-down: the last {left_out:.2f} s, when nothing was left to send, are in no throughput")
+    if check := run.get("token_check"):
+        lines.append(_checked(check))
     if few := run["ttft_ms"].get("too_few"):
-        lines.append(f"  too few samples for {', '.join(few)}: take them as hints")
+        lines.append(f"too few samples for {', '.join(few)}: take them as hints")
     failed = {kind: count for kind, count in run["failures"].items() if count}
     for kind, count in failed.items():
         said = "; ".join(run["failure_examples"].get(kind, ()))
-        lines.append(f"  failed: {count} {kind} ({said})" if said else f"  failed: {count} {kind}")
+        lines.append(f"failed: {count} {kind}{f' ({said})' if said else ''}")
     if run["tokens_counted_by"] != "server":
-        lines.append("  the server sent no usage: one token is counted for each event")
-    lines += [f"  CLIENT-BOUND, no baseline: {reason}" for reason in run["client"]["bound_reasons"]]
-    return lines
+        lines.append("the server sent no usage: one token is counted for each event")
+    return lines + [f"CLIENT-BOUND, no baseline: {reason}" for reason in run["client"]["bound_reasons"]]
+
+
+def _checked(check: Mapping[str, Any]) -> str:
+    if not check["available"]:
+        return "tokens: not checked, the server has no /tokenize"
+    told = f"the server said {check['tokens_said']}, its tokenizer counts {check['tokens_counted']}"
+    return f"tokens: of {check['answers']} answers {told} ({check['differing']} differ)"
 
 
 def _load(run: Mapping[str, Any]) -> str:

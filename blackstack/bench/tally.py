@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections import Counter
 from operator import sub
 from typing import Any
 
 from blackstack.bench.failures import CLASSES
 from blackstack.bench.reading import Reply
-from blackstack.bench.stats import Distribution, ratio_interval
+from blackstack.bench.stats import Distribution, RequestSample, ratio_interval
 
 EXAMPLES = 3  # messages kept of each class of failure
+TEXTS = 32  # answers kept, to be counted again by the server's tokenizer
+MOST_COOLDOWN = 0.5  # of a run: where more than this was cool-down, the load was never full
 COLUMNS = ("scheduled_us", "sent_us", "ttft_us", "tpot_us", "e2e_us", "tokens")
 
 
@@ -24,6 +27,7 @@ class Tally:
     def __init__(self) -> None:
         self.ttft = Distribution()
         self.gap = Distribution()
+        self.gaps = RequestSample()
         self.tpot = Distribution()
         self.e2e = Distribution()
         self.queue = Distribution()
@@ -40,6 +44,12 @@ class Tally:
         self.gap_sums: list[int] = []  # one a request: the span from its first event to its last
         self.gap_counts: list[int] = []
         self.columns = {name: array("q") for name in COLUMNS}  # one row a good request
+        self.turns: dict[int, Distribution] = {}  # TTFT by turn of a conversation
+        self.texts: list[tuple[str, int]] = []  # the first answers and their tokens, to be counted again
+        self.steady_tokens = 0.0  # that came while the load was full
+        self.windows: list[
+            tuple[float, int]
+        ] = []  # those tokens, and the microseconds in which they came: a process each
 
     @property
     def good(self) -> int:
@@ -56,8 +66,13 @@ class Tally:
         """Return the number of requests that ended, well or not."""
         return self.good + self.failures.total()
 
-    def add(self, reply: Reply) -> None:
-        """Add one reply."""
+    def add(self, reply: Reply, until_us: int | None = None) -> None:
+        """Add one reply.
+
+        Args:
+            reply: good or failed.
+            until_us: when there was nothing left to send; what came later is cool-down.
+        """
         if not self.first_sent_us or reply.sent_us < self.first_sent_us:
             self.first_sent_us = reply.sent_us
         self.last_end_us = max(self.last_end_us, reply.end_us)
@@ -74,12 +89,20 @@ class Tally:
         self.e2e.add((e2e,))
         self.queue.add((reply.sent_us - reply.scheduled_us,))
         if len(stamps) > 1:
-            self.gap.add(map(sub, stamps[1:], stamps))
+            gaps = array("q", map(sub, stamps[1:], stamps))
+            self.gap.add(gaps)
+            self.gaps.add(reply.sent_us, gaps)
             self.gap_sums.append(last - first)
             self.gap_counts.append(len(stamps) - 1)
             tpot = round(time_per_output_token(last - first, len(stamps), reply.tokens))
             self.tpot.add((tpot,))
         self.output_tokens += reply.tokens
+        full = until_us is None or last <= until_us
+        self.steady_tokens += reply.tokens if full else reply.tokens * bisect_right(stamps, until_us or 0) / len(stamps)
+        if reply.turn:
+            self.turns.setdefault(reply.turn, Distribution()).add((ttft,))
+        if len(self.texts) < TEXTS:
+            self.texts.append((reply.text, reply.tokens))
         self.input_tokens += reply.input_tokens
         self.cached_tokens += reply.cached_tokens
         self.events += len(stamps)
@@ -89,10 +112,20 @@ class Tally:
         for column, value in zip(self.columns.values(), row, strict=True):
             column.append(value)
 
+    def close_window(self, until_us: int | None) -> None:
+        """Say when this process had nothing left to send; None says that it never came to that."""
+        if until_us is not None and until_us > self.first_sent_us:
+            self.windows.append((self.steady_tokens, until_us - self.first_sent_us))
+
     def merge(self, other: Tally) -> None:
         """Add all that another process has seen; exact, because every part is a sum or a count."""
-        for mine, theirs in zip(self.distributions().values(), other.distributions().values(), strict=True):
-            mine.merge(theirs)
+        for name in ("ttft", "gap", "gaps", "tpot", "e2e", "queue"):
+            getattr(self, name).merge(getattr(other, name))
+        for turn, distribution in other.turns.items():
+            self.turns.setdefault(turn, Distribution()).merge(distribution)
+        self.windows += other.windows
+        self.texts = (self.texts + other.texts)[:TEXTS]
+        self.steady_tokens += other.steady_tokens
         self.failures.update(other.failures)
         for kind, said in other.examples.items():
             known = self.examples.setdefault(kind, [])
@@ -121,6 +154,8 @@ class Tally:
         """Return the numbers, ready for JSON."""
         seconds = self.seconds
         rate = 1 / seconds if seconds > 0 else 0.0
+        steady, cooldown = self._steady(seconds)
+        distributions = self.distributions()
         told: dict[str, Any] = {
             "requests": self.requests,
             "ok": self.good,
@@ -129,21 +164,37 @@ class Tally:
             "output_tokens": self.output_tokens,
             "input_tokens": self.input_tokens,
             "cached_tokens": self.cached_tokens,
-            "output_tokens_per_s": round(self.output_tokens * rate, 3),
+            "output_tokens_per_s": round(steady, 3),
+            "cooldown": cooldown,
             "total_tokens_per_s": round((self.output_tokens + self.input_tokens) * rate, 3),
             "events": self.events,
             "tokens_counted_by": "server" if not self.uncounted else "events",
             "short_replies": self.short,
         }
-        for name, distribution in self.distributions().items():
+        for name, distribution in distributions.items():
             if name == "gap_ms":
                 interval = ratio_interval(self.gap_sums, self.gap_counts)
                 told[name] = distribution.summary(ci95=interval, independent=False)
+                if len(distribution):
+                    told[name]["percentile_ci95"] = self.gaps.percentile_intervals(distribution)
             else:
                 told[name] = distribution.summary()
+        if self.turns:
+            told["by_turn"] = [{"turn": turn, "ttft_ms": self.turns[turn].summary()} for turn in sorted(self.turns)]
         told["failures"] = {kind: self.failures[kind] for kind in CLASSES}
         told["failure_examples"] = self.examples
         return told
+
+    def _steady(self, seconds: float) -> tuple[float, dict[str, float]]:
+        """Return the throughput without cool-down, and what was left out; of a load that was hardly full, of all."""
+        whole = self.output_tokens / seconds if seconds > 0 else 0.0
+        shortest = min((us for _, us in self.windows), default=0) / 1e6
+        left_out = {"excluded_s": 0.0, "excluded_tokens": 0.0, "output_tokens_per_s_with_it": round(whole, 3)}
+        if shortest < MOST_COOLDOWN * seconds or not seconds:
+            return whole, left_out
+        left_out["excluded_s"] = round(seconds - shortest, 6)
+        left_out["excluded_tokens"] = round(self.output_tokens - self.steady_tokens, 1)
+        return sum(tokens * 1e6 / us for tokens, us in self.windows), left_out
 
 
 def time_per_output_token(span: int, events: int, tokens: int) -> float:

@@ -27,6 +27,7 @@ class Gauge:
         self._begun_ns = 0
         self._last_ns = 0
         self._closed = False
+        self.closed_us: int | None = None
 
     def up(self, at_ns: int) -> None:
         """Count a request that was sent."""
@@ -44,6 +45,8 @@ class Gauge:
     def close(self, at_ns: int) -> None:
         """Stop averaging: what follows is the tail, in which nothing is sent any more."""
         self._advance(at_ns)
+        if not self._closed:
+            self.closed_us = at_ns // 1000
         self._closed = True
 
     @property

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +17,8 @@ from blackstack.bench.load import Load
 from blackstack.bench.magazine import Magazine
 from blackstack.bench.open_loop import SPARE, OpenLoop
 from blackstack.bench.probe import complaint
+from blackstack.bench.pulse import PERIOD_S, Meter, Pulse
+from blackstack.bench.reading import Reply
 from blackstack.bench.stream import Dialer
 from blackstack.bench.supply import Supply
 from blackstack.bench.tally import Tally
@@ -50,13 +54,15 @@ class Wiring:
         source = islice(supply.requests(workload, seed=seed), share.index, None, share.of)
         concurrency = share.part(concurrency)
         if workload.duration_s is None:
-            source = islice(source, share.part(workload.requests))
-            concurrency = min(concurrency, share.part(workload.requests))
+            begun = math.ceil(workload.requests / workload.turns)  # a conversation is begun once
+            source = islice(source, share.part(begun))
+            concurrency = min(concurrency, share.part(begun))
+        self._total = None if workload.duration_s else workload.requests
         self.tally = Tally()
         self.report = ClientReport()
         self._connections = SPARE if workload.open_loop else concurrency
         self._magazine = Magazine(source, depth=max(AHEAD, 2 * concurrency))
-        self._backlog = Backlog(self.tally.add, self._magazine.refill)
+        self._backlog = Backlog(self._keep, self._magazine.refill)
         self._load = self._shape(Dialer(supply.target.address), workload, seed)
 
     def _shape(self, dialer: Dialer, workload: Workload, seed: str) -> Load:
@@ -69,25 +75,42 @@ class Wiring:
         opened.offsets = islice(self._supply.offsets(workload, seed=seed), self._share.index, None, self._share.of)
         return opened
 
+    def _keep(self, reply: Reply) -> None:
+        self.tally.add(reply, self._load.gauge.closed_us)
+        if reply.tag is not None:
+            self._load.go_on(reply)
+
     async def prepare(self) -> None:
         """Do all that must not be measured: open the connections and make the first requests."""
         await self._connect()
         self._magazine.fill()
 
-    async def go(self) -> None:
+    async def go(self, pulse: Pulse | None = None) -> None:
         """Run the load; whatever happens, no connection stays open."""
         load, watch = self._load, Watch()
+        beating = asyncio.create_task(self._beat(pulse)) if pulse else None
         try:
             with no_collector():
                 watch.start()
                 await load.run()
                 self.report = watch.stop()
                 self._backlog.drain()
+                self.tally.close_window(load.gauge.closed_us)
         finally:
+            if beating:
+                beating.cancel()
             watch.stop()
             load.close()
         self.report.delivered, self.report.peak = load.gauge.mean, load.gauge.peak
         self.report.connect, self.report.reconnects = load.connect, load.reconnects
+
+    async def _beat(self, pulse: Pulse) -> None:
+        meter, tally = Meter(self._total), self.tally
+        while True:
+            await asyncio.sleep(PERIOD_S)
+            failed, flying = tally.failures.total(), self._load.gauge.now
+            counts = {"done": tally.requests, "failed": failed, "tokens": tally.output_tokens, "in_flight": flying}
+            pulse(meter.line(**counts, seconds=PERIOD_S))
 
     def close(self) -> None:
         """Close every connection."""

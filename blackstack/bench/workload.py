@@ -39,6 +39,8 @@ class Workload:
         ramp_s: the load grows from nothing over so many seconds.
         workers: processes that share the load, for when one core is not enough.
         duration_s: send for so long instead of sending a number of requests.
+        turns: of a conversation; each sends what was said before, the server's own answers among it.
+        check_tokens: count some answers again with the server's tokenizer, after the load.
         temperature: 0 is greedy.
         quality: ask the questions of ``quality`` after the load.
         look_around: read the server's metrics and the GPU before, during and after.
@@ -65,6 +67,8 @@ class Workload:
     ramp_s: float = 0.0
     duration_s: float | None = None
     workers: int = 1
+    turns: int = 1
+    check_tokens: bool = False
     temperature: float = 0.0
     quality: bool = False
     look_around: bool = True
@@ -89,6 +93,7 @@ class Workload:
             "duration_s",
             "burstiness",
             "workers",
+            "turns",
             "sweep_to",
         ):
             value = getattr(self, name)
@@ -97,6 +102,10 @@ class Workload:
         for name in ("warmup", "ramp_s", "shared_prefix"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it cannot be negative")
+        if self.turns > 1 and self.open_loop:
+            raise UsageError(
+                "turns need a closed loop", why="a user answers when the server has", fix="--turns without --rate"
+            )
         if not self.concurrency or min(self.concurrency) < 1:
             raise UsageError(
                 f"concurrency is {self.concurrency}; it needs whole numbers from 1",

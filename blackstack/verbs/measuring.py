@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from blackstack import catalog, console, host, inside, results
-from blackstack.bench import Measurement, Target, Workload, measure
+from blackstack.bench import Target, Workload, measure
+from blackstack.bench.table import notes
+from blackstack.catalog import Stack
 from blackstack.errors import BlackstackError, BlockedError, UsageError
 from blackstack.interrupt import interruptible
 from blackstack.verbs.choose import ROOT, Found, chosen, find
@@ -35,9 +37,59 @@ class Order:
     out: str | None = None
     as_json: bool = False
 
+    @staticmethod
+    def name_of(result: results.Result) -> str:
+        """Return what a record is called after."""
+        return str(result.asked_for.get("stack") or "url")
+
 
 def bench(order: Order, workload: Workload) -> None:
     """Measure, print and write the record."""
+    target, result = _measure(order, workload)
+    path = save(result, order.out, order.name_of(result))
+    if order.as_json:
+        console.raw(json.dumps(result.as_dict(), ensure_ascii=False))
+    else:
+        _show(target, result, path)
+    if failed := sum(sum(run["failures"].values()) for run in result.measured["runs"]):
+        raise BlackstackError(f"{failed} requests failed", why=f"the record tells how: {path}", fix="inv logs")
+
+
+def measured(order: Order, workload: Workload) -> results.Result:
+    """Measure, and return the record without writing it."""
+    return _measure(order, workload)[1]
+
+
+def merged(rounds: Sequence[results.Result], *, repeats: int) -> results.Result:
+    """Return one record of several measurements of one thing, each of them a repeat."""
+    first = rounds[0]
+    runs = [{**run, "repeat": repeat} for repeat, each in enumerate(rounds) for run in each.measured["runs"]]
+    asked_for = {**first.asked_for, "workload": {**first.asked_for["workload"], "repeats": repeats}}
+    return replace(first, asked_for=asked_for, measured={**first.measured, "runs": runs, "repeats": []})
+
+
+def save(result: results.Result, out: str | None, name: str) -> Path:
+    """Write a record, where it was asked for or to a new file in ``results/``."""
+    path = Path(out) if out else results.default_path(ROOT / "results", name, result.measured_at)
+    try:
+        return results.save(result, path)
+    except OSError as error:
+        raise BlockedError(f"cannot write {path}", why=error.strerror or str(error), fix="--out FILE") from error
+
+
+def shown(path: Path) -> Path:
+    """Return a path as a person in the repository would write it."""
+    return path.relative_to(ROOT) if path.is_absolute() and path.is_relative_to(ROOT) else path
+
+
+def pins(stack: Stack) -> dict[str, str | None]:
+    """Return which version a stack is pinned to: what makes a record of it old."""
+    settings = catalog.settle(stack, profile=None, overrides=(), from_shell={})
+    image = settings["IMAGE"].value if "IMAGE" in settings else None
+    return {"engine_version": stack.x.engine_version, "image": image}
+
+
+def _measure(order: Order, workload: Workload) -> tuple[Target, results.Result]:
     if order.url and order.stack:
         raise UsageError("--url measures a server, --stack a stack: give one of the two")
     with interruptible() as interruption, console.progress() as progress:
@@ -47,27 +99,16 @@ def bench(order: Order, workload: Workload) -> None:
             interruption.leaves = f"nothing was written; {found.stack.name} is still up"
         target = _target(order, found)
         progress.stage(f"bench {target.url}")
-        measured = measure(target, workload, progress=progress.line)
+        measurement = measure(target, workload, progress=progress.line, pulse=progress.line)
         progress.stage("look inside")
-        told = measured.as_dict()
+        told = measurement.as_dict()
         result = results.Result(
-            asked_for={**_asked_for(found, measured.target), "workload": workload.as_dict()},
+            asked_for={**_asked_for(found, measurement.target), "workload": workload.as_dict()},
             found_inside={**told["found"], **_found_inside(found, target)},
             ran_on={**told["ran_on"], **inside.ran_on(host.look(ROOT))},
-            measured={key: told[key] for key in ("tool", "runs", "repeats")},
+            measured={key: told[key] for key in ("tool", "runs", "knee", "repeats")},
         )
-    name = found.stack.name if found else "url"
-    path = Path(order.out) if order.out else results.default_path(ROOT / "results", name, result.measured_at)
-    try:
-        results.save(result, path)
-    except OSError as error:
-        raise BlockedError(f"cannot write {path}", why=error.strerror or str(error), fix="--out FILE") from error
-    if order.as_json:
-        console.raw(json.dumps(result.as_dict(), ensure_ascii=False))
-    else:
-        _show(target, measured, result, path)
-    if failed := sum(sum(run["failures"].values()) for run in measured.as_dict()["runs"]):
-        raise BlackstackError(f"{failed} requests failed", why=f"the record tells how: {path}", fix="inv logs")
+    return target, result
 
 
 def _server(name: str | None) -> Found:
@@ -101,10 +142,11 @@ def _asked_for(found: Found | None, target: Target) -> Mapping[str, Any]:
     if found is None:
         return {"url": target.url, "model": target.model}
     # A server that somebody started by hand has no note; then the record is honest about it.
-    return found.note.get("asked_for") or {
+    asked_for = found.note.get("asked_for") or {
         "stack": found.stack.name,
         "settings": "not known: not started by inv up",
     }
+    return {**asked_for, "pins": pins(found.stack)}
 
 
 def _found_inside(found: Found | None, target: Target) -> dict[str, Any]:
@@ -113,11 +155,11 @@ def _found_inside(found: Found | None, target: Target) -> dict[str, Any]:
     return inside.found(found.stack, found.runtime, found.running, found.note, target)
 
 
-def _show(target: Target, measured: Measurement, result: results.Result, path: Path) -> None:
+def _show(target: Target, result: results.Result, path: Path) -> None:
     console.say(f"{target.url}  model {target.model}")
     heads = ("CONCURRENCY", "REQUESTS", "TTFT p50", "p99", "GAP p50", "p99", "TOKENS/S", "FAILED")
     rows = []
-    for run in measured.as_dict()["runs"]:
+    for run in result.measured["runs"]:
         ttft, gap = run["ttft_ms"], run["gap_ms"]
         rows.append(
             (
@@ -130,7 +172,14 @@ def _show(target: Target, measured: Measurement, result: results.Result, path: P
             )
         )
     console.table(heads, rows)
+    runs = [(run, f"concurrency {run['concurrency']}") for run in result.measured["runs"]]
+    for run, load in runs:
+        for note in notes(run):
+            console.say(f"{load}: {note}" if len(runs) > 1 else note)
+    if knee := result.measured.get("knee"):
+        console.say(f"knee: concurrency {knee['concurrency']} ({knee['rule']})")
+    if quality := result.found_inside.get("quality"):
+        console.say(f"quality: {quality['right']} of {quality['asked']} right, {quality['degenerate']} degenerate")
     if result.missing:
         console.say(f"incomplete, no baseline: {', '.join(result.missing)} could not be found out")
-    where = path.relative_to(ROOT) if path.is_absolute() and path.is_relative_to(ROOT) else path
-    console.say(f"written: {where}")
+    console.say(f"written: {shown(path)}")

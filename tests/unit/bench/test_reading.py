@@ -92,6 +92,75 @@ def test_the_fast_path_reads_what_json_reads(tokens: list[str]) -> None:
     assert len(reply.stamps) == len(tokens)
 
 
+def in_chunks(events: list[bytes], cuts: list[int]) -> list[bytes]:
+    """Return an answer of one chunk an event, a packet each where ``cuts`` is empty, else cut there."""
+    chunks = [HEAD, *(b"%x\r\n%b\r\n" % (len(event), event) for event in events), b"0\r\n\r\n"]
+    if not cuts:
+        return chunks
+    wire = b"".join(chunks)
+    edges = sorted({0, len(wire), *(cut % len(wire) for cut in cuts)})
+    return [wire[a:b] for a, b in pairwise(edges)]
+
+
+@given(st.lists(st.text(max_size=200), min_size=2, max_size=40), st.lists(st.integers(0, 100_000), max_size=12))
+def test_chunks_are_read_like_any_other_bytes(tokens: list[str], cuts: list[int]) -> None:
+    """Short and long texts, so that a chunk's size has two digits or three; cut anywhere, or a packet each."""
+    events = [*(completion(token) for token in tokens), usage(**USAGE), DONE]
+    packets = in_chunks(events, cuts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("blackstack.bench.reading.take", lambda *_: None)
+        slowly = read(*packets)
+
+    quickly = read(*packets)
+
+    assert quickly.text == slowly.text
+    assert list(quickly.stamps) == list(slowly.stamps)
+    assert quickly.failure == slowly.failure
+
+
+def test_most_of_a_usual_answer_is_read_without_a_parser() -> None:
+    packets = in_chunks([*(completion(f" word{n}") for n in range(200)), usage(**USAGE), DONE], [])
+    reader = Reader()
+    parsed: list[bytes] = []
+    parse = reader._parse_packets
+
+    def spy(stamps: list[int], some: list[bytes]) -> None:
+        parsed.extend(some)
+        parse(stamps, some)
+
+    reader._parse_packets = spy  # type: ignore[method-assign, assignment]
+    reader.feed(list(range(len(packets))), packets)
+
+    assert len(parsed) == 3 + 3
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"00%x\r\n%b\r\n",
+        b"%X;x=1\r\n%b\r\n",
+    ],
+)
+def test_chunks_that_are_written_otherwise_are_parsed(forged: bytes) -> None:
+    events = [completion(f" word{n}") for n in range(20)]
+    packets = [HEAD, *(forged % (len(event), event) for event in events), b"6\r\ndata: \r\n", b"0\r\n\r\n"]
+
+    reply = read(*packets)
+
+    assert reply.text == "".join(f" word{n}" for n in range(20))
+
+
+def test_a_chunk_whose_size_is_a_lie_is_no_event() -> None:
+    events = [completion(f" word{n}") for n in range(20)]
+    lie = b"%x\r\n%b\r\n" % (len(events[0]) + 1, events[0])
+
+    reply = read(
+        HEAD, *(b"%x\r\n%b\r\n" % (len(event), event) for event in events[:10]), lie, *in_chunks(events, [])[1:]
+    )
+
+    assert failure(reply) == "malformed"
+
+
 @given(st.text(), st.binary(max_size=20).filter(lambda noise: b"\n" not in noise))
 def test_a_shape_never_accepts_what_json_reads_otherwise(text: str, noise: bytes) -> None:
     event = completion("moon").rstrip(b"\n")

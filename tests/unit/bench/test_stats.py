@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import random
 import statistics
+from array import array
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blackstack.bench.stats import Distribution, mean_interval, percentile_ranks, ratio_interval
+from blackstack.bench import stats
+from blackstack.bench.stats import Distribution, RequestSample, mean_interval, percentile_ranks, ratio_interval
 
 samples = st.lists(st.integers(0, 10_000_000), min_size=2, max_size=200)
 
@@ -77,3 +80,73 @@ def test_gaps_of_one_request_do_not_count_as_independent() -> None:
 def test_two_samples_give_no_interval() -> None:
     assert mean_interval([1, 2]) is None
     assert ratio_interval([1], [1]) is None
+
+
+def gaps_of(requests: int, *, seed: int, effect: float) -> tuple[RequestSample, Distribution]:
+    """Return gaps of requests that differ from each other by an effect of their own."""
+    draw, sample, whole = random.Random(seed), RequestSample(), Distribution()  # noqa: S311 - the same each time
+    for _ in range(requests):
+        own = draw.gauss(0, effect)
+        gaps = array("q", (round(max(1.0, 10_000 + own + draw.gauss(0, 300))) for _ in range(50)))
+        sample.add(draw.getrandbits(40), gaps)
+        whole.add(gaps)
+    return sample, whole
+
+
+def test_requests_kept_of_two_processes_are_those_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stats, "KEPT", 20)
+    whole, left, right = RequestSample(), RequestSample(), RequestSample()
+    for number in range(400):
+        for each in (whole, left if number % 3 else right):
+            each.add(number, array("q", [number * 7 % 113, number]))
+    left.merge(right)
+
+    assert len(whole.kept) == 20
+    assert whole.requests == left.requests == 400
+    assert sorted(left.kept) == sorted(whole.kept)
+
+
+def test_the_requests_kept_are_spread_over_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stats, "KEPT", 100)
+    sample = RequestSample()
+    for number in range(10_000):
+        sample.add(number * 1000, array("q", [number]))
+
+    numbers = sorted(gaps[0] for _, gaps in sample.kept)
+    assert 15 <= sum(number < 2500 for number in numbers) <= 35
+    assert 15 <= sum(number >= 7500 for number in numbers) <= 35
+
+
+def test_the_interval_of_a_percentile_knows_that_gaps_of_a_request_resemble_each_other() -> None:
+    widths = []
+    for effect in (0, 3000):
+        sample, whole = gaps_of(160, seed=1, effect=effect)
+        ends = sample.percentile_intervals(whole)["p50"]
+        assert ends is not None
+        assert ends[0] is not None
+        assert ends[1] is not None
+        assert ends[0] <= whole.percentiles(50)[0] / 1000 <= ends[1]
+        widths.append(ends[1] - ends[0])
+
+    assert widths[1] > 4 * widths[0]
+
+
+@pytest.mark.parametrize("kept", [512, 40])
+def test_intervals_of_percentiles_hold_the_truth_as_often_as_they_say(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stats, "KEPT", kept)
+    held = 0
+    truth = (10_000 + 1.2815516 * math.hypot(2000, 300)) / 1000
+    for seed in range(60):
+        sample, whole = gaps_of(96, seed=seed, effect=2000)
+        ends = sample.percentile_intervals(whole)["p90"]
+        held += ends is not None and (ends[0] or 0) <= truth <= (ends[1] or 0)
+
+    assert held >= 52  # of 60; 95 % is 57
+
+
+def test_gaps_of_few_requests_have_no_interval() -> None:
+    sample, whole = gaps_of(2, seed=1, effect=0)
+
+    assert set(sample.percentile_intervals(whole).values()) == {None}

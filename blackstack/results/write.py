@@ -1,21 +1,19 @@
-"""The record of a measurement: what was asked for, what was found inside, what it ran on, and what came out.
-
-One JSON file a run. The three layers stand side by side, because any one of them alone has misled people; a record
-that lacks one says so, and is no baseline.
-"""
+"""Making records: a measurement and its circumstances become one JSON file."""
 
 from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 1
+SCHEMA = 2  # 2: cool-down, gap percentiles' intervals, turns; see `read` for what 1 lacked
 LAYERS = ("asked_for", "found_inside", "ran_on")
+WIDTH = 118
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +58,7 @@ def save(result: Result, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
     try:
-        draft.write_text(json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        draft.write_text(pretty(result.as_dict()) + "\n", encoding="utf-8")
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -73,3 +71,21 @@ def default_path(folder: Path, name: str, measured_at: str) -> Path:
     base = folder / f"{re.sub(r'[^A-Za-z0-9.-]+', '-', name)}-{stamp}.json"
     candidates = (base, *(base.with_stem(f"{base.stem}-{number}") for number in range(2, 1000)))
     return next(path for path in candidates if not path.exists())
+
+
+def pretty(value: Any, indent: str = "") -> str:  # noqa: ANN401 - JSON is anything
+    """Return JSON that people can read and `git diff` can show: what fits in a line stands in one line.
+
+    Two thousand samples are then a few hundred lines and not ten thousand.
+    """
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if len(indent) + len(line) <= WIDTH or not isinstance(value, dict | list):
+        return line
+    deeper = indent + " "
+    if isinstance(value, dict):
+        items = [f"{deeper}{json.dumps(str(key))}: {pretty(item, deeper)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(items) + f"\n{indent}}}"
+    if any(isinstance(item, dict | list | str) for item in value):
+        return "[\n" + ",\n".join(f"{deeper}{pretty(item, deeper)}" for item in value) + f"\n{indent}]"
+    lines = textwrap.wrap(line[1:-1], WIDTH - len(deeper), break_on_hyphens=False, break_long_words=False)
+    return "[\n" + "\n".join(deeper + each for each in lines) + f"\n{indent}]"

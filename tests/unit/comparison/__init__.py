@@ -1,0 +1,1 @@
+"""Comparisons: when there can be one, and what it may claim."""

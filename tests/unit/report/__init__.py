@@ -1,0 +1,1 @@
+"""Reports: what is in them, and how a real browser shows them."""
