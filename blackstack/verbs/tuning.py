@@ -126,5 +126,5 @@ def _time_left(run: Run, budget_s: float) -> bool:
     """Tell whether one more choice fits, and after it the rematch; what earlier runs took counts."""
     taken = [trial.seconds for trial in run.trials]
     longest = max(taken, default=0.0)
-    rematch = 2 * ROUNDS * longest * REPEATS / tune.RUNGS[-1]
+    rematch = 2 * ROUNDS * longest / tune.RUNGS[-1]  # half the repeats, and mostly without the questions
     return not taken or sum(taken) + longest + rematch < budget_s
