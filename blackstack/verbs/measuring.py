@@ -172,7 +172,7 @@ def _show(target: Target, result: results.Result, path: Path) -> None:
             )
         )
     console.table(heads, rows)
-    runs = [(run, f"concurrency {run['concurrency']}") for run in result.measured["runs"]]
+    runs = [(run, _load_of(run)) for run in result.measured["runs"]]
     for run, load in runs:
         for note in notes(run):
             console.say(f"{load}: {note}" if len(runs) > 1 else note)
@@ -183,3 +183,8 @@ def _show(target: Target, result: results.Result, path: Path) -> None:
     if result.missing:
         console.say(f"incomplete, no baseline: {', '.join(result.missing)} could not be found out")
     console.say(f"written: {shown(path)}")
+
+
+def _load_of(run: Mapping[str, Any]) -> str:
+    again = f", repeat {run['repeat'] + 1}" if run["repeat"] else ""
+    return f"concurrency {run['concurrency']}{again}"

@@ -134,6 +134,17 @@ def test_most_of_a_usual_answer_is_read_without_a_parser() -> None:
     assert len(parsed) == 3 + 3
 
 
+def test_a_token_is_there_before_the_line_break_after_its_chunk() -> None:
+    """The break may come with the next packet; the token's stamp is that of the packet which held the token."""
+    chunks = in_chunks([completion(f" word{n}") for n in range(8)], [])
+    head, *tokens, end = chunks
+    late = [head, *(chunk[:-2] if n == 0 else b"\r\n" + chunk[:-2] for n, chunk in enumerate(tokens)), b"\r\n" + end]
+    first = [head, *tokens[:3], tokens[3][:-2], *(b"\r\n" + chunk[:-2] for chunk in tokens[4:]), b"\r\n" + end]
+
+    for packets in (late, first):
+        assert list(read(*packets).stamps) == [2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000]
+
+
 @pytest.mark.parametrize(
     "forged",
     [

@@ -211,7 +211,8 @@ def test_what_drifts_slowly_falls_out_of_neighbours() -> None:
 
 
 @pytest.mark.parametrize("size", [40, 400])
-def test_intervals_of_requests_hold_the_truth_as_often_as_they_say(size: int) -> None:
+def test_intervals_of_requests_hold_the_truth_as_often_as_they_say(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interval, "RESAMPLES", 400)
     draw, held = random.Random(5), 0  # noqa: S311 - the same each time
     for number in range(60):
         sides = [[draw.gauss(mean, 10) for _ in range(size)] for mean in (100, 105)]

@@ -205,5 +205,17 @@ def test_a_scale_puts_what_lies_outside_at_its_border() -> None:
     assert [scale(value) for value in (0, 1, 10, 100, 1e9)] == [10, 10, 60, 110, 110]
 
 
+def test_a_picture_escapes_what_is_written_into_it() -> None:
+    canvas = svg.Canvas(10, 10, HOSTILE)
+    canvas.text(1, 1, HOSTILE, of=HOSTILE, at=HOSTILE)
+    canvas.dot(1, 1, 1, of=HOSTILE, tip=HOSTILE)
+
+    page = Page(canvas.render(of=HOSTILE))
+
+    assert [tag for tag, _ in page.tags] == ["svg", "text", "circle", "title"]
+    assert page.words == [HOSTILE, HOSTILE]
+    assert page.tags[0][1]["aria-label"] == HOSTILE
+
+
 def test_few_samples_are_marked() -> None:
     assert "(few)" in tables.summary(record()).rows[0][4]
