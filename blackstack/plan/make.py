@@ -124,6 +124,8 @@ def make(stack: Stack, host: Host, wishes: Wishes, *, shell_env: Mapping[str, st
     for needed in ("PORT", "BIND_ADDRESS"):
         if needed not in settings:
             raise UsageError(f"stack {stack.name} has no knob {needed}", fix="add it to `knobs:` of its x-stack block")
+    if "SERVED_NAME" in settings:
+        stack = stack.serving(settings["SERVED_NAME"].value)
     runtime, why = _runtime(stack, host, wishes)
     bind = settings["BIND_ADDRESS"].value
     api_key = settings["API_KEY"].value if "API_KEY" in settings else ""
@@ -178,5 +180,9 @@ def _runtime(stack: Stack, host: Host, wishes: Wishes) -> tuple[RuntimeName, str
 
 def _process_of(stack: Stack) -> Process:
     if stack.x.process is None:
-        raise UsageError(f"{stack.name} cannot run without Docker", why="its compose file has no `process:` in x-stack")
+        raise UsageError(
+            f"{stack.name} cannot run without Docker",
+            why="its compose file has no `process:` in x-stack",
+            fix=["inv up --stack llamacpp-cpu   # runs everywhere", "inv stacks --json   # `runtimes` of each"],
+        )
     return stack.x.process

@@ -92,6 +92,8 @@ def build_step(stack: Stack, host: Host, settings: Settings, shell_env: Mapping[
     wheels = shell_env.get("PIP_FIND_LINKS", "")
     if wheels and Path(wheels).is_dir():
         argv += ["--build-context", f"wheels={wheels}"]
+    for name, folder in build.contexts.items():
+        argv += ["--build-context", f"{name}={folder}"]
     folder = str(Path(build.dockerfile).parent)
     return Step(kind="build", argv=(*argv, *words, folder), env=env, shown=dict.fromkeys(env, HIDDEN))
 
