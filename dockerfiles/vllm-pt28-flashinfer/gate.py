@@ -4,9 +4,10 @@
     gate.py seal  --torch 2.8.0 … --gpu 12.0 --audit /audit --base IMAGE --out /etc/blackstack-seal.json
 
 A step that «succeeded» is not believed: an index may serve another torch, a later package may bring its own, and a
-tag may build as the version after it (v0.11.0 that calls itself 0.11.1.dev0). ``check`` reads files only. ``seal`` checks
-again, has the static audit look at the whole image where the build was given it, and writes down what was built
-against what. Standard library only; run by the environment's own Python. Every fault is said at once; exit code 1.
+tag may build as the version after it (v0.11.0 that calls itself 0.11.1.dev0). ``check`` reads files only. ``seal``
+checks again, has the static audit look at the whole image where the build was given it, and writes down what was
+built against what. Standard library only; run by the environment's own Python. Every fault is said at once; exit
+code 1. The same file lies in every folder that needs it; a test holds them together.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     faults = [*torch_faults(options, packages), *version_faults(options, packages), *file_faults(options)]
     faults += moved(packages, pins(options.constraints))
     if not faults and options.command == "seal":
-        record = sealed(options, packages)
-        faults = record["audit"]["faults"]
+        audit, faults = audited(options)
+        record = {**built(options, packages), "audit": audit}
         options.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     for fault in faults:
         sys.stderr.write(f"gate: {fault}\n")
@@ -103,8 +104,8 @@ def moved(packages: dict[str, str], allowed: dict[str, str]) -> Iterator[str]:
             yield f"{name} is {version}, the constraints say {allowed[name]}"
 
 
-def sealed(options: argparse.Namespace, packages: dict[str, str]) -> dict[str, object]:
-    """Return the record of what was built against what."""
+def built(options: argparse.Namespace, packages: dict[str, str]) -> dict[str, object]:
+    """Return what was built against what."""
     told = torch_tells()
     return {
         "asked": {"torch": options.torch, "cuda": options.cuda, **dict(options.version), "gpu": options.gpu},
@@ -117,7 +118,6 @@ def sealed(options: argparse.Namespace, packages: dict[str, str]) -> dict[str, o
             "architectures": architectures(),
         },
         "packages": packages,
-        "audit": audited(options),
     }
 
 
@@ -128,34 +128,33 @@ def architectures() -> list[str]:
     return done.stdout.split() if done.returncode == 0 else [f"unknown: {done.stderr.strip()[-200:]}"]
 
 
-def audited(options: argparse.Namespace) -> dict[str, object]:
-    """Have the static audit look at this image; its faults stop the build."""
+def audited(options: argparse.Namespace) -> tuple[dict[str, object], list[str]]:
+    """Have the static audit look at this image; return what it found, and the faults that stop the build."""
     if not (options.audit / "blackstack" / "audit" / "__main__.py").is_file():
         sys.stdout.write(f"gate: audit {NOT_RUN}\n")
-        return {"verdict": NOT_RUN, "faults": []}
+        return {"verdict": NOT_RUN}, []
     command = [sys.executable, "-B", "-m", "blackstack.audit", "--python", sys.executable, "--for", options.gpu]
     place = {**os.environ, "PYTHONPATH": str(options.audit)}
+    told = subprocess.run(command, env=place, capture_output=True, text=True, check=False)
+    sys.stdout.write(told.stdout)
     done = subprocess.run([*command, "--json"], env=place, capture_output=True, text=True, check=False)
     try:
         report = json.loads(done.stdout)
     except ValueError:
-        return {"verdict": "failed", "faults": [f"the audit itself failed: {done.stderr.strip()[-400:]}"]}
-    told = subprocess.run(command, env=place, capture_output=True, text=True, check=False)
-    sys.stdout.write(told.stdout)
+        return {"verdict": "failed"}, [f"the audit itself failed: {done.stderr.strip()[-400:]}"]
     stops = [f"audit: {one['title']}" for one in report["findings"] if one["severity"] == "error"]
-    if done.returncode and not stops:
-        stops = [f"audit: exit code {done.returncode}"]
-    return {
+    packages = {
+        name: {"loads": one["loads"], "runs": one["runs"].get(options.gpu)} for name, one in report["packages"].items()
+    }
+    found = {
         "verdict": "blocked" if stops else "passed",
-        "faults": stops,
-        "loads": {name: one["loads"] for name, one in _by_name(report["packages"]).items() if one.get("loads")},
+        "gpu": options.gpu,
+        "torch": report["torch"],
+        "packages": packages,
         "features": report["features"],
         "findings": [{key: one[key] for key in ("code", "severity", "title")} for one in report["findings"]],
     }
-
-
-def _by_name(packages: list[dict[str, object]]) -> dict[str, dict[str, object]]:
-    return {str(one["name"]): one for one in packages}
+    return found, stops
 
 
 def _normal(name: str) -> str:
