@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,6 @@ class Stack:
     service: Mapping[str, Any]
     defaults: Mapping[str, str]
     container_port: int
-
-    def serving(self, model: str) -> Stack:
-        """Return the same stack with another name for clients to ask for."""
-        return replace(self, x=self.x.model_copy(update={"model": model}))
 
 
 def names(root: Path) -> tuple[str, ...]:
@@ -206,10 +202,10 @@ class _Reader:
                     yield f"{line}: profile {name} sets {key} to {str(value)!r}, but {wrong}"
 
     def _file_faults(self, data: CommentedMap, x: XStack) -> Iterator[str]:
-        named = [(("build", "dockerfile"), x.build.dockerfile)] if x.build else []
-        named += [(("process", "requirements"), x.process.requirements)] if x.process else []
+        files = [(("build", "dockerfile"), x.build.dockerfile)] if x.build else []
+        files += [(("process", "requirements"), x.process.requirements)] if x.process and x.process.requirements else []
         folders = [(("build", "contexts", name), path) for name, path in x.build.contexts.items()] if x.build else []
-        for where, value in (*named, *folders):
+        for where, value in (*files, *folders):
             path = (self.root / value).resolve()
             there = path.is_dir() if where[1] == "contexts" else path.is_file()
             if not path.is_relative_to(self.root.resolve()) or not there:

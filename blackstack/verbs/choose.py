@@ -34,6 +34,11 @@ class Found:
         return self.running.state == "running"
 
     @property
+    def model(self) -> str:
+        """The name that clients ask for."""
+        return str(self.note.get("asked_for", {}).get("model") or self.stack.x.model)
+
+    @property
     def half_started(self) -> bool:
         """Whether its `inv up` ended without an answer from it, and did not clean up: it was killed."""
         owner = proc.lives(self.note.get("pid"), self.note.get("born"))
@@ -70,8 +75,7 @@ def find(stack: Stack, *, include_dead: bool = False) -> Found | None:
         except BlockedError:  # no engine: then nothing runs in it, as far as we know
             running = _unreachable(stack, note) if note.get("runtime") == name else None
         about = _note_about(running, note) if running else {}
-        serving = stack.serving(_model_of(about) or stack.x.model)
-        found = Found(stack=serving, runtime=runtime, running=running, note=about) if running else None
+        found = Found(stack=stack, runtime=runtime, running=running, note=about) if running else None
         if found and found.alive:
             return found
         dead = dead or found
@@ -84,12 +88,6 @@ def _note_about(running: Running, note: Mapping[str, Any]) -> Mapping[str, Any]:
         return {}  # somebody else wrote into it
     of_another = note.get("identity") not in {None, running.identity} or note.get("phase") == "failed"
     return {} if of_another and running.state != "unreachable" else note
-
-
-def _model_of(note: Mapping[str, Any]) -> str:
-    """Return the name that the server answers to: a stack may have been asked to serve another model than its own."""
-    asked = note.get("asked_for")
-    return str(asked.get("model") or "") if isinstance(asked, dict) else ""
 
 
 def _unreachable(stack: Stack, note: Mapping[str, Any]) -> Running | None:
