@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         record = {**built(options, packages), "audit": audit}
         options.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     for fault in faults:
-        sys.stderr.write(f"gate: {fault}\n")
+        sys.stderr.write(f"gate stopped the build: {fault}\n")
     if not faults:
         sys.stdout.write(f"gate: {len(packages)} packages are what was asked for\n")
     return int(bool(faults))
