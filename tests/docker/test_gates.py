@@ -220,7 +220,7 @@ def test_of_two_builds_at_once_the_second_says_that_somebody_is_at_work(shell: S
     dockerfile = shell.root / "dockerfiles" / STACK / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text().replace("RUN useradd", f"RUN echo {uuid4()}; sleep 300; useradd"))
     first = shell.begin("build", "--stack", STACK)
-    read_until(first, "+ docker buildx build")
+    read_until(first, "docker buildx build")
 
     second = shell.inv("build", "--stack", STACK)
 
