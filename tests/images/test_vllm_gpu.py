@@ -10,9 +10,12 @@ import stack
 
 EXTENSIONS = ("vllm._C", "vllm._moe_C", "vllm.vllm_flash_attn._vllm_fa2_C")
 
-# The parser object and not `vllm serve --help`, which stops at «Failed to infer device type» where there is no GPU.
+# The parser object and not `vllm serve --help`; and a device by name, or it stops at «Failed to infer device type» where
+# there is no GPU.
 PARSE = """
 import json, sys
+from vllm.platforms import current_platform
+current_platform.device_type = current_platform.device_type or "cuda"
 from vllm.entrypoints.openai.cli_args import make_arg_parser
 try:
     from vllm.utils.argparse_utils import FlexibleArgumentParser
