@@ -61,19 +61,6 @@ def _get(target: Target, path: str) -> dict[str, Any]:
     return {}
 
 
-def ran_on(machine: host.Host) -> dict[str, Any]:
-    """Return what a measurement ran on."""
-    engine = {"docker": machine.engine.version, "compose": machine.engine.compose} if machine.engine else {}
-    return {
-        "cpu": machine.cpu,
-        "cores": machine.cores,
-        "memory_bytes": machine.memory_bytes,
-        "system": machine.system,
-        "blackstack_revision": machine.revision,
-        **engine,
-    }
-
-
 def identity(made: Plan) -> str:
     """Return what tells the image or environment of a plan from a later one of the same name."""
     if made.image:
