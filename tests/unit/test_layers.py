@@ -14,9 +14,10 @@ from .conftest import REPOSITORY
 FLOORS = (
     ("errors", "finding"),
     ("interrupt",),
-    ("shell", "progress", "engines", "results", "bench", "diagnose", "audit"),
+    ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "fit"),
     ("catalog", "host", "console"),
     ("plan",),
+    ("fitcheck",),
     ("doctor", "runtime"),
     ("ready",),
     ("verbs",),
@@ -27,6 +28,7 @@ ALONE = {
     "diagnose": {"errors", "finding"},
     "results": set(),
     "audit": set(),
+    "fit": {"errors"},
     "errors": set(),
     "finding": set(),
 }
