@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from blackstack import fit
 from blackstack.catalog import Stack, template
@@ -42,8 +43,8 @@ def check_fit(plan: Plan, gpu: str, memory_mib: int) -> Finding | None:
         severity="warning" if roomier.fits else "error",
         title=f"{asked.model.name} with {found.context:,} tokens of context does not fit {gpu}",
         evidence=(
-            f"weights {found.weights / GIB:.2f} GiB of {asked.card.usable_gib:.2f}, "
-            f"at {found.load.utilisation:.0%} of the card left for context: {max(found.pool, 0) / GIB:.2f} GiB",
+            f"weights: {found.weights / GIB:.2f} GiB of the card's {asked.card.usable_gib:.2f}",
+            f"left for context at {found.load.utilisation:.0%} of the card: {max(found.pool, 0) / GIB:.2f} GiB",
             f"each token takes {found.bytes_a_token:,} B; the longest request that fits: {found.max_context:,} tokens",
         ),
         cause="the engine loads the weights first, for minutes, and ends where the rest cannot hold one request",
@@ -83,7 +84,7 @@ def knob_of_flag(stack: Stack) -> Mapping[str, str]:
     """Return which knob sets which flag of the server's command: ``--max-model-len`` → ``MAX_MODEL_LEN``."""
     found: dict[str, str] = {}
     words = [str(word) for word in stack.service.get("command", ())]
-    for flag, value in zip(words, words[1:], strict=False):
+    for flag, value in pairwise(words):
         knobs = [name for name, _ in template.variables(value)]
         if flag.startswith("--") and len(knobs) == 1:
             found[flag] = knobs[0]
@@ -92,10 +93,9 @@ def knob_of_flag(stack: Stack) -> Mapping[str, str]:
 
 def flags_of(words: Sequence[str]) -> Mapping[str, str]:
     """Return the flags of a command that take a value: ``--flag value`` and ``--flag=value``."""
-    given = {flag: value for flag, value in zip(words, words[1:], strict=False) if flag.startswith("-")}
-    return given | {
-        flag: value for flag, _, value in (word.partition("=") for word in words) if value and flag[:1] == "-"
-    }
+    given = {flag: value for flag, value in pairwise(words) if flag.startswith("-")}
+    joined = (word.partition("=") for word in words if word.startswith("-"))
+    return given | {flag: value for flag, _, value in joined if value}
 
 
 def _model_of(words: Sequence[str], served: str) -> str:

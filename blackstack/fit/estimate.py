@@ -68,7 +68,7 @@ class Ask:
             )
         if self.tensor_parallel > 1 and self.model.heads % self.tensor_parallel:
             raise UsageError(
-                f"--tp {self.tensor_parallel}: the {self.model.heads} heads of {self.model.name} cannot be divided by it"
+                f"--tp {self.tensor_parallel}: the {self.model.heads} heads of {self.model.name} do not divide"
             )
         if self.pool_gib is not None and not 0 < self.pool_gib < math.inf:
             raise UsageError(f"--pool-gib takes a number above 0, not {self.pool_gib}")
@@ -201,7 +201,9 @@ def estimate(ask: Ask) -> Fit:
 def flags_that_fit(ask: Ask) -> Mapping[str, str] | None:
     """Return flags with which the same model would fit the card, the mildest change first; None: nothing helps."""
     shorter = [replace(ask, context=None), replace(ask, context=None, concurrency=1)]
-    fuller = [replace(one, utilisation=share) for one in shorter for share in (0.95, 0.97)]
+    # llama.cpp takes what it needs and has no flag for a share.
+    shares = (0.95, 0.97) if "utilisation" in _FLAGS[ask.engine.name] else ()
+    fuller = [replace(one, utilisation=share) for one in shorter for share in shares]
     packed = [replace(one, kv_dtype="fp8") for one in (*shorter, *fuller) if ask.engine.name != "llamacpp"]
     for one in (*shorter, *fuller, *packed):
         answer = estimate(one)

@@ -85,7 +85,7 @@ class Latent:
     query_rank: int | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # told apart by identity, so that its tensors are built once
 class Model:
     """The shapes of a model, in elements; nothing of an engine or a card is in it.
 
@@ -208,7 +208,11 @@ class _Reader:
             tied=bool(tied),
             max_positions=self.number("max_position_embeddings"),
             plain_bytes=int(quantised.plain.element_bits // 8),
-            layers=tuple(self.layers(count, family, experts, latent, linear, heads, head_dim)),
+            layers=tuple(
+                self.layers(
+                    count, family, experts=experts, latent=latent, linear=linear, heads=heads, head_dim=head_dim
+                )
+            ),
             quantisation=quantised,
             family=family,
             flags={key: self.flag(family.get(key, False)) for key in ("qkv_bias", "o_bias", "mlp_bias", "sinks")},
@@ -289,6 +293,7 @@ class _Reader:
         self,
         count: int,
         family: Mapping[str, Any],
+        *,
         experts: Experts | None,
         latent: Latent | None,
         linear: Linear | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -52,7 +53,8 @@ def load_of(card: Card, engine: Engine, *, utilisation: float | None, sequences:
     return Load(
         sequences=sequences or rule.sequences,
         batched_tokens=rule.batched_tokens,
-        utilisation=utilisation if utilisation is not None else rule.utilisation,
+        # In steps that a flag can say, rounded down: the flags must give what was computed.
+        utilisation=math.floor((utilisation if utilisation is not None else rule.utilisation) * 1e4 + 1e-9) / 1e4,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from blackstack.errors import UsageError
 
+FP4_BITS = 4
 FP4_BLOCK, MX_BLOCK = 16, 32  # elements that share a scale: NVFP4, MXFP4
 
 
@@ -177,9 +178,10 @@ def _compressed(told: Mapping[str, Any], plain: Scheme) -> Quantisation:
 
 def _of_weights(weights: Mapping[str, Any], form: str) -> Scheme:
     bits, strategy = int(weights.get("num_bits", 8)), str(weights.get("strategy", "tensor"))
-    if "nvfp4" in form or (weights.get("type") == "float" and bits == 4 and weights.get("group_size") == FP4_BLOCK):
+    fp4 = weights.get("type") == "float" and bits == FP4_BITS
+    if "nvfp4" in form or (fp4 and weights.get("group_size") == FP4_BLOCK):
         return _NVFP4
-    if "mxfp4" in form or (weights.get("type") == "float" and bits == 4):
+    if "mxfp4" in form or fp4:
         return _MXFP4
     kind = "fp8" if weights.get("type") == "float" else f"int{bits}"
     if block := weights.get("block_structure"):

@@ -60,11 +60,12 @@ def _memory(fit: Fit) -> Iterator[str]:
 
 def _speed(fit: Fit) -> Iterator[str]:
     alone, long, many = fit.ceilings
+    behind = f"{long.tokens_per_s:,.0f} with {long.context:,} tokens behind it"
+    yield f"  at most  {alone.tokens_per_s:,.0f} tokens/s for one request, {behind}"
     yield (
-        "  at most  "
-        + f"{alone.tokens_per_s:,.0f} tokens/s for one request, {long.tokens_per_s:,.0f} at {long.context:,} of context"
+        f"           {many.tokens_per_s:,.0f} tokens/s for {many.batch} requests with {many.context:,} each: "
+        f"memory at {fit.ask.card.gb_s:,} GB/s"
     )
-    yield f"           {many.tokens_per_s:,.0f} tokens/s for {many.batch} at {many.context:,}, by memory at {fit.ask.card.gb_s:,} GB/s"
     if alone.prefill_tokens_per_s:
         yield f"           {alone.prefill_tokens_per_s:,.0f} tokens/s of prompt, by arithmetic"
 

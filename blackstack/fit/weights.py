@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from blackstack.fit.engines import Padding
@@ -162,6 +163,7 @@ class _Builder:
         yield Tensor(name="vision", rows=1, columns=size, count=1, role="vision", bytes=size * self.model.plain_bytes)
 
 
+@lru_cache(maxsize=256)
 def tensors(model: Model, padding: Padding | None = None) -> tuple[Tensor, ...]:
     """Return every tensor; with *padding*, as an engine's kernel lays MXFP4 experts out."""
     return tuple(_Builder(model=model, padding=padding).all())

@@ -18,6 +18,7 @@ from blackstack.engines import ENGINES
 from blackstack.errors import BlackstackError, BlockedError, UsageError
 from blackstack.interrupt import interruptible
 from blackstack.ready import PROBE_S
+from blackstack.verbs import ceilings
 from blackstack.verbs.choose import ROOT, Found, chosen, find
 
 ANSWER_S = 10.0  # for a question about versions; the server may be busy
@@ -63,6 +64,7 @@ def bench(order: Order, workload: Workload) -> None:
             ran_on={**told["ran_on"], **_ran_on(host.look(ROOT))},
             measured={key: told[key] for key in ("tool", "runs", "repeats")},
         )
+        result = ceilings.with_shares(result)
     name = found.stack.name if found else "url"
     path = Path(order.out) if order.out else results.default_path(ROOT / "results", name, result.measured_at)
     try:
@@ -178,6 +180,8 @@ def _show(target: Target, measured: Measurement, result: results.Result, path: P
             )
         )
     console.table(heads, rows)
+    for line in ceilings.lines(result):
+        console.say(line)
     if result.missing:
         console.say(f"incomplete, no baseline: {', '.join(result.missing)} could not be found out")
     where = path.relative_to(ROOT) if path.is_absolute() and path.is_relative_to(ROOT) else path

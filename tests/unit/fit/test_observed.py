@@ -27,10 +27,12 @@ class Score:
 
     @property
     def error(self) -> float:
+        """How far off, as a share."""
         return self.ours / self.printed - 1
 
     @property
     def met(self) -> bool:
+        """Whether that is near enough."""
         return abs(self.error) <= ALLOWED[self.figure]
 
 
