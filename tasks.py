@@ -47,13 +47,19 @@ def friendly() -> Iterator[None]:
         raise Exit(f"the system refused{place}\n  {error.strerror or error}", 1) from None
 
 
-@task(help={"stack": "show one stack with its knobs and profiles", "json_": "for machines"})
-def stacks(_c: Context, stack: str | None = None, *, json_: bool = False) -> None:
+@task(
+    help={
+        "stack": "show one stack with its knobs and profiles",
+        "fits": "only those that this machine can run; the others are named with the reason",
+        "json_": "for machines",
+    }
+)
+def stacks(_c: Context, stack: str | None = None, *, fits: bool = False, json_: bool = False) -> None:
     """List the stacks that can be served."""
     with friendly():
         from blackstack.verbs import knowing
 
-        knowing.stacks(stack=stack, as_json=json_)
+        knowing.stacks(stack=stack, fits=fits, as_json=json_)
 
 
 @task(help={**RUN, "json_": "for machines"}, iterable=["set_"])
@@ -287,6 +293,15 @@ def fit(
         )
     if code:
         raise Exit(code=code)
+
+
+@task(help={"check": "write nothing; exit code 1 when the page is stale", "json_": "for machines"})
+def matrix(_c: Context, *, check: bool = False, json_: bool = False) -> None:
+    """Write docs/matrix.md: what is known of each stack on each class of GPU, and by what."""
+    with friendly():
+        from blackstack.verbs import matrixing
+
+        matrixing.matrix(check=check, as_json=json_)
 
 
 @task(help=STACK)

@@ -19,6 +19,7 @@ class Here:
 
     name: str
     memory_mib: int
+    cc: str
 
 
 def first(library: str = LIBRARY) -> Here | None:
@@ -28,12 +29,15 @@ def first(library: str = LIBRARY) -> Here | None:
         if nvml.nvmlInit_v2():
             return None
         device, name, memory = ctypes.c_void_p(), ctypes.create_string_buffer(_NAME_BYTES), _Memory()
+        major, minor = ctypes.c_int(), ctypes.c_int()
         if (
             nvml.nvmlDeviceGetHandleByIndex_v2(0, ctypes.byref(device))
             or nvml.nvmlDeviceGetName(device, name, _NAME_BYTES)
             or nvml.nvmlDeviceGetMemoryInfo(device, ctypes.byref(memory))
+            or nvml.nvmlDeviceGetCudaComputeCapability(device, ctypes.byref(major), ctypes.byref(minor))
         ):
             return None
     except (OSError, AttributeError):
         return None
-    return Here(name=name.value.decode(errors="replace"), memory_mib=memory.total >> 20)
+    cc = f"{major.value}.{minor.value}"
+    return Here(name=name.value.decode(errors="replace"), memory_mib=memory.total >> 20, cc=cc)

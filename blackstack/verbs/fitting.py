@@ -6,11 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from blackstack import catalog, console, fit
+from blackstack import catalog, console, fit, plan
 from blackstack.catalog import Stack
 from blackstack.errors import BlackstackError, UsageError
 from blackstack.fit import nvml, show
-from blackstack.fitcheck import knob_of_flag
+from blackstack.fit.engines import numbers
+from blackstack.fit.gpus import GIB
+from blackstack.fitcheck import check_fit, knob_of_flag
+from blackstack.host import Host
+from blackstack.plan import Wishes
 from blackstack.verbs.choose import ROOT
 
 LIST = "list"
@@ -84,6 +88,40 @@ def overrides(found: fit.Fit) -> Mapping[str, list[str]]:
         pairs = [("--set", f"{knobs[flag]}={value}") for flag, value in found.flags.items() if flag in knobs]
         told[stack.name] = [word for pair in pairs for word in pair]
     return told
+
+
+def why_not_here(stack: Stack, machine: Host, here: nvml.Here | None) -> str:
+    """Return why a stack cannot run on a machine, or nothing where it can.
+
+    Args:
+        stack: which.
+        machine: what it has.
+        here: its first card, if it has one.
+    """
+    needs = stack.x.needs
+    if machine.memory_bytes < needs.memory_gib * GIB:
+        return f"{needs.memory_gib:g} GiB of memory, here {machine.memory_bytes / GIB:.1f}"
+    if machine.disk_free_bytes < needs.disk_gib * GIB:
+        return f"{needs.disk_gib:g} GiB of disk, free here {machine.disk_free_bytes / GIB:.1f}"
+    if needs.vram_gib and (why := _why_not_gpu(stack, here)):
+        return why
+    try:
+        made = plan.make(stack, machine, Wishes())
+    except BlackstackError as error:
+        return error.what
+    finding = check_fit(made, here.name, here.memory_mib) if needs.vram_gib and here else None
+    return finding.title if finding and finding.severity == "error" else ""
+
+
+def _why_not_gpu(stack: Stack, here: nvml.Here | None) -> str:
+    needs = stack.x.needs
+    if here is None:
+        return "an NVIDIA GPU, here none is found"
+    if here.memory_mib / 1024 < (needs.vram_gib or 0):
+        return f"{needs.vram_gib:g} GiB of GPU memory, here {here.memory_mib / 1024:.1f}"
+    if needs.compute_capability and numbers(here.cc) < numbers(needs.compute_capability):
+        return f"compute capability {needs.compute_capability}, here {here.cc}"
+    return ""
 
 
 def _names(model: str) -> set[str]:

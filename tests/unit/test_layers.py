@@ -16,7 +16,7 @@ FLOORS = (
     ("interrupt",),
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "fit"),
     ("catalog", "host", "console"),
-    ("plan",),
+    ("plan", "matrix"),
     ("fitcheck",),
     ("doctor", "runtime"),
     ("ready",),

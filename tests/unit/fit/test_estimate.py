@@ -189,7 +189,7 @@ def test_no_key_of_the_hub_goes_elsewhere(monkeypatch: pytest.MonkeyPatch) -> No
         seen.update(asked.header_items())
         raise OSError("no network in this test")
 
-    monkeypatch.setattr(sources.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
 
     with pytest.raises(BlockedError, match="some/model"):
         fit.find_model("some/model")

@@ -1,0 +1,205 @@
+"""Evidence → cells: for each stack and each class of GPU what is known, or that nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from blackstack import fit
+from blackstack.catalog import Stack
+from blackstack.errors import UsageError
+from blackstack.matrix import evidence
+from blackstack.matrix.evidence import Pins
+
+Provenance = Literal["measured here", "reported by the seeds", "from upstream docs", "not verified"]
+CLASSES: Mapping[str, str] = {"cpu": "CPU", "9.0": "cc 9.0 (H100, H200)", "12.0": "cc 12.0 (RTX 5090)"}
+SUBJECTS = ("builds", "loads", "runs on", "smokes", "serves", "attention", "tokens/s")
+_KERNELS = ("sgl-kernel", "sglang-kernel")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One answer.
+
+    Attributes:
+        text: ``yes``, ``no``, a number, a name; ``-`` where nothing is known.
+        provenance: how it is known.
+        source: the file of this repository that shows it, or a document's name.
+        date: of the evidence.
+    """
+
+    text: str = "-"
+    provenance: Provenance = "not verified"
+    source: str = ""
+    date: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One stack: its pins, and a cell for each subject of each class it is for."""
+
+    name: str
+    model: str
+    status: str
+    pins: Pins
+    cells: Mapping[str, Mapping[str, Cell]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """The whole."""
+
+    rows: tuple[Row, ...]
+    reported: tuple[Mapping[str, Any], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON-ready data."""
+        return {
+            "classes": dict(CLASSES),
+            "rows": [asdict(row) for row in self.rows],
+            "reported": [{**row, "date": str(row["date"])} for row in self.reported],
+        }
+
+
+def build(root: Path, stacks: tuple[Stack, ...]) -> Matrix:
+    """Read everything that is known.
+
+    Raises:
+        BlockedError: a record cannot be read.
+    """
+    return Matrix(rows=tuple(_row(root, stack) for stack in stacks), reported=evidence.reported(root))
+
+
+def class_of(record: Mapping[str, Any], stack: Stack) -> str:
+    """Return the class of GPU that a record was measured on, as it says itself."""
+    if not stack.x.needs.vram_gib:
+        return "cpu"
+    ran_on = record.get("ran_on", {})
+    cards = ran_on.get("gpus") or ran_on.get("gpu") or ()
+    first = cards[0] if isinstance(cards, list) and cards else cards
+    if not isinstance(first, Mapping):
+        return "not said"
+    if told := first.get("compute_capability") or first.get("cc"):
+        return str(told)
+    try:
+        return fit.card(str(first.get("name"))).cc
+    except UsageError:
+        return "not said"
+
+
+def _row(root: Path, stack: Stack) -> Row:
+    pins = evidence.pins_of(stack)
+    classes = ["cpu"] if not stack.x.needs.vram_gib else ["9.0", "12.0"]
+    return Row(
+        name=stack.name,
+        model=stack.x.model,
+        status=stack.x.status,
+        pins=pins,
+        cells={one: _cells(root, stack, pins, one) for one in classes},
+    )
+
+
+def _cells(root: Path, stack: Stack, pins: Pins, cc: str) -> dict[str, Cell]:
+    found = {subject: Cell() for subject in SUBJECTS}
+    found["builds"] = _builds(root, stack)
+    found["loads"] = _loads(root, stack, pins)
+    found["runs on"] = _runs_on(root, pins, cc)
+    found["smokes"] = _smokes(stack, cc)
+    record = next(((p, r) for p, r in evidence.results(root) if _is_of(r, stack, cc)), None)
+    if record:
+        path, data = record
+        where = {"source": str(path.relative_to(root)), "date": str(data["measured_at"])[:10]}
+        found["serves"] = Cell(text="yes", provenance="measured here", **where)
+        found["tokens/s"] = Cell(text=_speed(data["runs"]), provenance="measured here", **where)
+        if backend := data.get("found_inside", {}).get("attention_backend"):
+            found["attention"] = Cell(text=str(backend), provenance="measured here", **where)
+    elif cc == "12.0":
+        found |= _reported_cells(root, pins)
+    return found
+
+
+def _is_of(record: Mapping[str, Any], stack: Stack, cc: str) -> bool:
+    return bool(record["asked_for"]["stack"] == stack.name and record.get("complete") and class_of(record, stack) == cc)
+
+
+def _builds(root: Path, stack: Stack) -> Cell:
+    if stack.x.build is None:
+        return Cell(
+            text="upstream's image" if stack.x.process is None else "not built", provenance="from upstream docs"
+        )
+    for path, record in evidence.builds(root):
+        if record.get("asked_for", {}).get("stack") == stack.name:
+            size = record.get("found_inside", {}).get("size_bytes", 0) / 1e9
+            verdict = record.get("found_inside", {}).get("seal", {}).get("audit", {}).get("verdict", "")
+            text = f"yes, {size:.1f} GB" + (f", audit: {verdict}" if verdict else "")
+            date = str(record.get("measured_at", ""))[:10]
+            return Cell(text=text, provenance="measured here", source=str(path.relative_to(root)), date=date)
+    for path, record in evidence.results(root):
+        inside = record.get("found_inside", {})
+        if record["asked_for"]["stack"] == stack.name and (inside.get("image_id") or inside.get("packages")):
+            date = str(record["measured_at"])[:10]
+            return Cell(text="yes", provenance="measured here", source=str(path.relative_to(root)), date=date)
+    return Cell()
+
+
+def _loads(root: Path, stack: Stack, pins: Pins) -> Cell:
+    names = [f"{stack.x.engine} {stack.x.engine_version}", pins.kernels]
+    told = [answer for name in names if (answer := evidence.loads(root, name, pins.torch))]
+    if not told:
+        return Cell()
+    source = told[0][1]
+    good = all(fine for fine, _ in told)
+    return Cell(text="yes" if good else "no", provenance="measured here", source=source)
+
+
+def _runs_on(root: Path, pins: Pins, cc: str) -> Cell:
+    if cc == "cpu":
+        return Cell()
+    packages = [pins.engine, pins.kernels, f"torch {pins.torch.partition('+')[0]}"]
+    told: dict[str, tuple[int, int, int]] = {}
+    for package in packages:
+        told |= evidence.coverage(root, package, cc)
+    if not told:
+        return Cell()
+    none = [name for name, (native, jit, _) in told.items() if not native + jit]
+    by_jit = [name for name, (native, jit, _) in told.items() if jit and not native]
+    text = "no" if "libtorch_cuda" in none or len(none) == len(told) else "yes"
+    text += f"; by JIT: {', '.join(by_jit)}" if by_jit else ""
+    text += f"; not: {', '.join(none)}" if none and text != "no" else ""
+    return Cell(text=text, provenance="measured here", source="results/audit/coverage.json")
+
+
+def _smokes(stack: Stack, cc: str) -> Cell:
+    tests = f"tests/images/test_{stack.x.engine}.py"
+    if cc == "cpu" and stack.x.status == "verified" and (stack.root / tests).is_file():
+        return Cell(text="yes", provenance="measured here", source=tests)
+    return Cell()
+
+
+def _reported_cells(root: Path, pins: Pins) -> dict[str, Cell]:
+    """Return what others reported of the very versions that a stack pins."""
+    for row in evidence.reported(root):
+        same_torch = str(row["pins"]["torch"]).partition("+")[0].startswith(pins.torch.partition("+")[0])
+        same = row["pins"]["engine"] == pins.engine and same_torch
+        moving = pins.engine.endswith("moves") and "nightly" in row["id"] and "nightly" in pins.image
+        if (same or moving) and row["serves"] == "yes":
+            where = {"source": row["file"], "date": str(row["date"])}
+            told = {"serves": "yes", "attention": str(row["attention"]), "tokens/s": str(row["tokens_per_s"])}
+            return {
+                key: Cell(text=text, provenance="reported by the seeds", **where)
+                for key, text in told.items()
+                if text not in {"", "-"}
+            }
+    return {}
+
+
+def _speed(runs: list[Mapping[str, Any]]) -> str:
+    """Return the tokens a second of one request, with the interval that its tokens' times give."""
+    one = min(runs, key=lambda run: run["concurrency"])
+    times = one.get("tpot_ms", {})
+    told = f"{one['output_tokens_per_s']:.1f} at concurrency {one['concurrency']}"
+    if interval := times.get("ci95"):
+        told += f" (decode {1000 / times['mean']:.1f}, 95 %: {1000 / interval[1]:.1f} to {1000 / interval[0]:.1f})"
+    return told
