@@ -11,7 +11,6 @@ from blackstack.errors import BlockedError
 from blackstack.fit import nvml
 from blackstack.host import Host
 from blackstack.verbs.fitting import why_not_here
-
 from tests.unit.conftest import REPOSITORY
 
 HOST = Host(

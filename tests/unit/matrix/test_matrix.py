@@ -12,7 +12,6 @@ import pytest
 from blackstack import catalog, matrix
 from blackstack.errors import BlockedError
 from blackstack.matrix import evidence
-
 from tests.unit.conftest import REPOSITORY
 
 GPU_STACK = """
