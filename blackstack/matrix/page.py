@@ -43,7 +43,7 @@ def _lines(matrix: Matrix) -> Iterator[str]:
     yield ""
     yield "## Reported by the seeds"
     yield ""
-    yield "What one team tried by hand on its RTX 5090 (cc 12.0), failures included, and what is known of the cause now."
+    yield "What one team tried by hand on its RTX 5090 (cc 12.0), failures included, and what is now known of them."
     yield ""
     heads = ("date", "what", "torch", "loads", "serves", "attention", "tokens/s", "what failed", "known now", "by")
     yield from _table(heads, [_told(row) for row in matrix.reported])

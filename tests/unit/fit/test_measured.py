@@ -44,6 +44,16 @@ def test_a_model_that_is_not_known_has_no_share() -> None:
     assert measured.shares(record(engine=None), fit.card("rtx-5090")) is None
 
 
+def test_a_request_has_its_prompt_and_half_of_its_answer_behind_it() -> None:
+    long = record()
+    long["runs"][0] |= {"ok": 2, "input_tokens": 2000, "output_tokens": 1000}
+
+    told = measured.shares(long, fit.card("rtx-5090"))
+
+    assert told
+    assert told["runs"][0]["context"] == 1250
+
+
 def test_a_batch_is_held_against_the_bound_of_a_batch() -> None:
     both = record()
     both["runs"].append({**both["runs"][0], "concurrency": 8, "ok": 8, "output_tokens_per_s": 1000.0})
