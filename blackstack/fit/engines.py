@@ -41,6 +41,7 @@ class Engine:
     source: str
     mxfp4: Mapping[str, Padding] = field(default_factory=dict)
     swa_ratio: float = 0.8
+    state_blocks: int = 1
 
     @property
     def pinned(self) -> str:

@@ -41,12 +41,14 @@ class Group:
         block: tokens in a block.
         window: tokens that are kept, with ``kind="window"``.
         count: how many such groups there are.
+        copies: blocks of one state: two, where prefixes of it are kept too.
     """
 
     kind: Kind
     block: int
     count: int
     window: int = 0
+    copies: int = 1
 
     def blocks(self, context: int, in_flight: int) -> int:
         """Return the blocks that one request of this length takes in all these groups.
@@ -54,7 +56,7 @@ class Group:
         A window keeps the tokens that are just being worked on too, and may begin inside a block.
         """
         if self.kind == "state":
-            return self.count
+            return self.count * self.copies
         if self.kind == "full":
             return self.count * _up(context, self.block)
         return self.count * (_up(min(self.window - 1 + in_flight, context), self.block) + 1)
@@ -183,6 +185,7 @@ def _vllm(model: Model, engine: Engine, element_bytes: float, batched_tokens: in
             window=kind[1],
             block=page // tokens[kind] if tokens[kind] else page,
             count=_up(count, size),
+            copies=engine.state_blocks,
         )
         for kind, count in kinds.items()
     )

@@ -217,6 +217,7 @@ _METHODS: Mapping[str, Callable[[Mapping[str, Any], Scheme], Quantisation]] = {
     "fp8": _fp8,
     "fbgemm-fp8": _fp8,
     "mxfp4": _mxfp4,
+    "gpt-oss-mxfp4": _mxfp4,
     "bitsandbytes": _bitsandbytes,
     "modelopt": _modelopt,
     "modelopt-fp4": _modelopt,

@@ -56,6 +56,7 @@ def scores() -> list[Score]:
             context=row.get("context"),
             utilisation=row.get("utilisation"),
             tensor_parallel=row.get("tp", 1),
+            kv_dtype=row.get("kv_dtype", "auto"),
         )
         from_card = fit.estimate(ask)
         if "weights" in row:
