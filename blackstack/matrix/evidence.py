@@ -17,7 +17,6 @@ from blackstack.errors import BlockedError
 
 UPSTREAM = Path(__file__).with_name("upstream.yaml")
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
-_CUDA = re.compile(r"cu(\d{2})(\d)\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +48,10 @@ def pins_of(stack: Stack) -> Pins:
     if own:
         torch = own.get("torch", "-")
         kernels = next((f"{name} {own[name]}" for name in ("sglang-kernel", "sgl-kernel") if name in own), "-")
-        cuda = _cuda_of(stack) if torch != "-" and not torch.endswith("+cpu") else "-"
         return Pins(
             engine=engine,
             torch=torch,
-            cuda=cuda,
+            cuda=_cuda_of(own),
             flashinfer=own.get("flashinfer-python", "-"),
             kernels=kernels,
             image=image,
@@ -76,6 +74,15 @@ def builds(root: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """Yield the records of builds, the newest first."""
     records = [(path, record) for path in (root / "results" / "builds").glob("*.json") if (record := _record(path))]
     yield from sorted(records, key=lambda pair: str(pair[1].get("measured_at", "")), reverse=True)
+
+
+def sealed(root: Path, stack: str) -> tuple[Mapping[str, Any], str, str] | None:
+    """Return what the newest build's gate audited in the image itself, with the record's name and date."""
+    for path, record in builds(root):
+        audit = record.get("found_inside", {}).get("seal", {}).get("audit")
+        if record.get("asked_for", {}).get("stack") == stack and audit:
+            return audit, str(path.relative_to(root)), str(record.get("measured_at", ""))[:10]
+    return None
 
 
 def loads(root: Path, package: str, torch: str) -> tuple[bool, str] | None:
@@ -124,16 +131,10 @@ def _own_pins(stack: Stack) -> dict[str, str]:
     return pins
 
 
-def _cuda_of(stack: Stack) -> str:
-    """Return the CUDA of the torch index that the stack builds from."""
-    found = _CUDA.search(str(_default(stack, "TORCH_INDEX")))
-    return f"{found[1]}.{found[2]}" if found else "-"
-
-
-def _default(stack: Stack, knob: str) -> str:
-    file = stack.root / "env" / f"{stack.name}.env"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    return next((line.partition("=")[2] for line in lines if line.startswith(f"{knob}=")), stack.defaults.get(knob, ""))
+def _cuda_of(pins: Mapping[str, str]) -> str:
+    """Return the CUDA whose runtime is pinned: ``nvidia-cuda-runtime-cu12==12.8.90`` is 12.8."""
+    runtime = next((version for name, version in pins.items() if name.startswith("nvidia-cuda-runtime")), "")
+    return ".".join(runtime.split(".")[:2]) or "-"
 
 
 def _record(path: Path) -> Mapping[str, Any] | None:

@@ -15,8 +15,8 @@ from blackstack.matrix.evidence import Pins
 
 Provenance = Literal["measured here", "reported by the seeds", "from upstream docs", "not verified"]
 CLASSES: Mapping[str, str] = {"cpu": "CPU", "9.0": "cc 9.0 (H100, H200)", "12.0": "cc 12.0 (RTX 5090)"}
-SUBJECTS = ("builds", "loads", "runs on", "smokes", "serves", "attention", "tokens/s")
 _KERNELS = ("sgl-kernel", "sglang-kernel")
+SUBJECTS = ("builds", "loads", "runs on", "smokes", "serves", "attention", "tokens/s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ def _cells(root: Path, stack: Stack, pins: Pins, cc: str) -> dict[str, Cell]:
     found = {subject: Cell() for subject in SUBJECTS}
     found["builds"] = _builds(root, stack)
     found["loads"] = _loads(root, stack, pins)
-    found["runs on"] = _runs_on(root, pins, cc)
+    found["runs on"] = _sealed_runs(root, stack, cc) or _runs_on(root, pins, cc)
     found["smokes"] = _smokes(stack, cc)
     record = next(((p, r) for p, r in evidence.results(root) if _is_of(r, stack, cc)), None)
     if record:
@@ -116,7 +116,7 @@ def _cells(root: Path, stack: Stack, pins: Pins, cc: str) -> dict[str, Cell]:
         if backend := data.get("found_inside", {}).get("attention_backend"):
             found["attention"] = Cell(text=str(backend), provenance="measured here", **where)
     elif cc == "12.0":
-        found |= _reported_cells(root, pins)
+        found |= _reported_cells(root, stack)
     return found
 
 
@@ -125,10 +125,10 @@ def _is_of(record: Mapping[str, Any], stack: Stack, cc: str) -> bool:
 
 
 def _builds(root: Path, stack: Stack) -> Cell:
+    if stack.x.build is None and stack.x.process is not None:
+        return Cell(text="brought along")
     if stack.x.build is None:
-        return Cell(
-            text="upstream's image" if stack.x.process is None else "not built", provenance="from upstream docs"
-        )
+        return Cell(text="upstream's image", provenance="from upstream docs")
     for path, record in evidence.builds(root):
         if record.get("asked_for", {}).get("stack") == stack.name:
             size = record.get("found_inside", {}).get("size_bytes", 0) / 1e9
@@ -145,6 +145,11 @@ def _builds(root: Path, stack: Stack) -> Cell:
 
 
 def _loads(root: Path, stack: Stack, pins: Pins) -> Cell:
+    if seal := evidence.sealed(root, stack.name):
+        audit, source, date = seal
+        fine = [package["loads"] == "ok" for package in audit.get("packages", {}).values()]
+        text = f"yes, {len(fine)} packages" if fine and all(fine) else f"{fine.count(False)} of {len(fine)} do not"
+        return Cell(text=text, provenance="measured here", source=source, date=date)
     names = [f"{stack.x.engine} {stack.x.engine_version}", pins.kernels]
     told = [answer for name in names if (answer := evidence.loads(root, name, pins.torch))]
     if not told:
@@ -154,18 +159,35 @@ def _loads(root: Path, stack: Stack, pins: Pins) -> Cell:
     return Cell(text="yes" if good else "no", provenance="measured here", source=source)
 
 
+def _sealed_runs(root: Path, stack: Stack, cc: str) -> Cell | None:
+    """Return what the gate found in the image of the engine's own kernels, where it asked for this class."""
+    seal = evidence.sealed(root, stack.name)
+    if seal is None or str(seal[0].get("gpu")) != cc:
+        return None
+    audit, source, date = seal
+    counts = [audit["packages"][name].get("runs") for name in (stack.x.engine, *_KERNELS) if name in audit["packages"]]
+    told = [one for one in counts if one]
+    if not told:
+        return None
+    native, jit, total = (sum(int(one[key]) for one in told) for key in ("native", "ptx", "total"))
+    text = f"{'yes' if native + jit else 'no'}: {native} native, {jit} by JIT, of {total}"
+    return Cell(text=text, provenance="measured here", source=source, date=date)
+
+
 def _runs_on(root: Path, pins: Pins, cc: str) -> Cell:
     if cc == "cpu":
         return Cell()
-    packages = [pins.engine, pins.kernels, f"torch {pins.torch.partition('+')[0]}"]
-    told: dict[str, tuple[int, int, int]] = {}
-    for package in packages:
-        told |= evidence.coverage(root, package, cc)
+    torch = evidence.coverage(root, f"torch {pins.torch.partition('+')[0]}", cc)
+    kernels: dict[str, tuple[int, int, int]] = {}
+    for package in (pins.engine, pins.kernels):
+        kernels |= evidence.coverage(root, package, cc)
+    told = {**torch, **kernels}
     if not told:
         return Cell()
     none = [name for name, (native, jit, _) in told.items() if not native + jit]
     by_jit = [name for name, (native, jit, _) in told.items() if jit and not native]
     text = "no" if "libtorch_cuda" in none or len(none) == len(told) else "yes"
+    text = text if kernels else f"torch: {text}"
     text += f"; by JIT: {', '.join(by_jit)}" if by_jit else ""
     text += f"; not: {', '.join(none)}" if none and text != "no" else ""
     return Cell(text=text, provenance="measured here", source="results/audit/coverage.json")
@@ -178,21 +200,17 @@ def _smokes(stack: Stack, cc: str) -> Cell:
     return Cell()
 
 
-def _reported_cells(root: Path, pins: Pins) -> dict[str, Cell]:
-    """Return what others reported of the very versions that a stack pins."""
-    for row in evidence.reported(root):
-        same_torch = str(row["pins"]["torch"]).partition("+")[0].startswith(pins.torch.partition("+")[0])
-        same = row["pins"]["engine"] == pins.engine and same_torch
-        moving = pins.engine.endswith("moves") and "nightly" in row["id"] and "nightly" in pins.image
-        if (same or moving) and row["serves"] == "yes":
-            where = {"source": row["file"], "date": str(row["date"])}
-            told = {"serves": "yes", "attention": str(row["attention"]), "tokens/s": str(row["tokens_per_s"])}
-            return {
-                key: Cell(text=text, provenance="reported by the seeds", **where)
-                for key, text in told.items()
-                if text not in {"", "-"}
-            }
-    return {}
+def _reported_cells(root: Path, stack: Stack) -> dict[str, Cell]:
+    """Return what others reported of the recipe that a stack is."""
+    row = next((row for row in evidence.reported(root) if row.get("stack") == stack.name), None)
+    if row is None:
+        return {}
+    told = {"serves": row["serves"], "attention": row["attention"], "tokens/s": row["tokens_per_s"]}
+    return {
+        key: Cell(text=str(text), provenance="reported by the seeds", source=row["file"], date=str(row["date"]))
+        for key, text in told.items()
+        if text not in {"", "-"}
+    }
 
 
 def _speed(runs: list[Mapping[str, Any]]) -> str:

@@ -44,6 +44,8 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "compose" / "toy.yaml").write_text(GPU_STACK)
     shutil.copytree(REPOSITORY / "results" / "audit", tmp_path / "results" / "audit")
     shutil.copytree(REPOSITORY / "results" / "reported", tmp_path / "results" / "reported")
+    reports = tmp_path / "results" / "reported" / "seeds.yaml"
+    reports.write_text(reports.read_text(encoding="utf-8").replace("stack: vllm-official", "stack: toy"))
     return tmp_path
 
 
@@ -78,12 +80,25 @@ def test_hopper_runs_what_blackwell_cannot(root: Path) -> None:
     assert "_vllm_fa3_C" not in cells["runs on"].text
 
 
-def test_a_report_of_the_same_versions_is_shown_as_a_report(root: Path) -> None:
+def test_a_report_of_this_recipe_is_shown_as_a_report(root: Path) -> None:
     cells = built(root).cells["12.0"]
 
     assert (cells["serves"].text, cells["serves"].provenance) == ("yes", "reported by the seeds")
     assert cells["tokens/s"].text == "136 to 143"
     assert cells["tokens/s"].date == "2025-10-17"
+
+
+def test_a_report_of_the_same_versions_in_another_image_says_nothing(root: Path) -> None:
+    reports = root / "results" / "reported" / "seeds.yaml"
+    reports.write_text(reports.read_text(encoding="utf-8").replace("stack: toy", "stack: other"))
+
+    assert built(root).cells["12.0"]["serves"].text == "-"
+
+
+def test_every_report_of_a_stack_names_one_that_there_is() -> None:
+    named = {row["stack"] for row in evidence.reported(REPOSITORY) if "stack" in row}
+
+    assert named <= set(catalog.names(REPOSITORY))
 
 
 def test_a_report_of_a_5090_says_nothing_of_hopper(root: Path) -> None:
@@ -130,7 +145,10 @@ def test_a_build_is_shown_with_its_size_and_its_audit(root: Path) -> None:
     (root / "dockerfiles" / "toy" / "constraints.txt").write_text("torch==2.8.0\nvllm==0.11.0\n")
     assert built(root).cells["12.0"]["builds"].text == "-"
     (root / "results" / "builds").mkdir()
-    inside = {"size_bytes": 12_300_000_000, "seal": {"audit": {"verdict": "ok"}}}
+    runs = {"native": 80, "ptx": 20, "total": 120}
+    packages = {"vllm": {"loads": "ok", "runs": runs}, "torch": {"loads": "ok", "runs": None}}
+    audit = {"verdict": "ok", "gpu": "12.0", "packages": packages}
+    inside = {"size_bytes": 12_300_000_000, "seal": {"audit": audit}}
     told = {**record(), "found_inside": inside, "kind": "build"}
     (root / "results" / "builds" / "toy-1.json").write_text(json.dumps(told))
 
@@ -138,6 +156,9 @@ def test_a_build_is_shown_with_its_size_and_its_audit(root: Path) -> None:
 
     assert row.cells["12.0"]["builds"].text == "yes, 12.3 GB, audit: ok"
     assert row.pins.torch == "2.8.0"
+    assert row.cells["12.0"]["loads"].text == "yes, 2 packages"
+    assert row.cells["12.0"]["runs on"].text == "yes: 80 native, 20 by JIT, of 120"
+    assert row.cells["9.0"]["runs on"].source == "results/audit/coverage.json"
 
 
 @pytest.mark.parametrize(
