@@ -75,6 +75,7 @@ def ask_of(plan: Plan, gpu: str, memory_mib: int) -> fit.Ask | None:
             context=min(int(context), model.max_positions) if context and context.isdecimal() else None,
             kv_dtype=given.get(names["kv"], "auto"),
             utilisation=float(share) if share else None,
+            sequences=int(most) if (most := given.get(names["concurrency"], "")).isdecimal() else None,
         )
     except (UsageError, ValueError):
         return None
@@ -110,8 +111,10 @@ def _fix(plan: Plan, asked: fit.Ask) -> tuple[str, ...]:
     helping = fit.flags_that_fit(asked)
     if helping is None:
         return ("a smaller model or a stronger quantisation: inv fit --model list", "a card with more memory")
-    knobs = knob_of_flag(plan.stack)
-    pairs = [f"{knobs[flag]}={value}" for flag, value in helping.items() if flag in knobs and "seqs" not in flag]
-    if pairs:
-        return (plan.again(*(word for pair in pairs for word in ("--set", pair))),)
-    return ("flags that fit: " + " ".join(f"{flag} {value}" for flag, value in helping.items()),)
+    knobs, names = knob_of_flag(plan.stack), fit.flag_names(asked.engine.name)
+    pairs = {knobs[flag]: value for flag, value in helping.items() if flag in knobs and flag != names["concurrency"]}
+    if not pairs:
+        return ("flags that fit: " + " ".join(f"{flag} {value}" for flag, value in helping.items()),)
+    kept = [wish for wish in plan.wishes.overrides if wish.partition("=")[0] not in pairs]
+    wishes = replace(plan.wishes, overrides=(*kept, *(f"{key}={value}" for key, value in pairs.items())))
+    return (wishes.typed("up", plan.stack.name),)

@@ -10,7 +10,7 @@ from blackstack import catalog, console, fit, plan
 from blackstack.catalog import Stack
 from blackstack.errors import BlackstackError, UsageError
 from blackstack.fit import nvml, show
-from blackstack.fit.engines import numbers
+from blackstack.fit.engines import NEWEST, numbers
 from blackstack.fit.gpus import GIB
 from blackstack.fitcheck import check_fit, knob_of_flag
 from blackstack.host import Host
@@ -82,7 +82,8 @@ def overrides(found: fit.Fit) -> Mapping[str, list[str]]:
     for stack in stacks:
         if not found.fits or stack.x.engine != found.ask.engine.name or not names & _names(stack.x.model):
             continue
-        if not stack.x.needs.vram_gib:
+        other_version = found.ask.engine.version not in {NEWEST, stack.x.engine_version}
+        if not stack.x.needs.vram_gib or other_version:
             continue
         knobs = knob_of_flag(stack)
         pairs = [("--set", f"{knobs[flag]}={value}") for flag, value in found.flags.items() if flag in knobs]
@@ -99,12 +100,12 @@ def why_not_here(stack: Stack, machine: Host, here: nvml.Here | None) -> str:
         here: its first card, if it has one.
     """
     needs = stack.x.needs
+    if needs.vram_gib and (why := _why_not_gpu(stack, here)):
+        return why
     if machine.memory_bytes < needs.memory_gib * GIB:
         return f"{needs.memory_gib:g} GiB of memory, here {machine.memory_bytes / GIB:.1f}"
     if machine.disk_free_bytes < needs.disk_gib * GIB:
         return f"{needs.disk_gib:g} GiB of disk, free here {machine.disk_free_bytes / GIB:.1f}"
-    if needs.vram_gib and (why := _why_not_gpu(stack, here)):
-        return why
     try:
         made = plan.make(stack, machine, Wishes())
     except BlackstackError as error:

@@ -73,6 +73,7 @@ def test_a_plan_that_cannot_fit_is_refused_with_the_knobs_that_would(made: Any) 
     words = dict(word.split("=") for word in command.split() if word.startswith(("MAX_MODEL_LEN=", "SHARE=")))
     again = made("MODEL=Qwen/Qwen3-32B-AWQ", *(f"{key}={value}" for key, value in words.items()))
     assert int(words["MAX_MODEL_LEN"]) < 40960
+    assert command.count("MAX_MODEL_LEN=") == 1
     assert fitcheck.check_fit(again, GPU, MIB) is None
 
 

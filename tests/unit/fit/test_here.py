@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from blackstack import catalog
+from blackstack import catalog, fit
 from blackstack.errors import BlockedError
 from blackstack.fit import nvml
 from blackstack.host import Host
-from blackstack.verbs.fitting import why_not_here
+from blackstack.verbs.fitting import overrides, why_not_here
 from tests.unit.conftest import REPOSITORY
 
 HOST = Host(
@@ -57,3 +57,26 @@ def test_a_newer_capability_counts_as_a_number_not_as_text() -> None:
 def test_without_a_driver_there_is_no_card() -> None:
     assert nvml.first("libno-such-driver.so.1") is None
     assert nvml.first("libc.so.6") is None
+
+
+def test_an_answer_names_the_stacks_of_that_model_and_version_with_their_knobs() -> None:
+    asked = fit.Ask(
+        model=fit.find_model("gpt-oss-20b", online=False),
+        card=fit.card("rtx-5090"),
+        engine=fit.engine("vllm==0.11.0"),
+        context=65_536,
+    )
+
+    told = overrides(fit.estimate(asked))
+
+    assert "vllm-official" in told
+    assert "vllm-stable" not in told
+    assert told["vllm-official"][:2] == ["--set", "MAX_MODEL_LEN=65536"]
+
+
+def test_what_does_not_fit_names_no_stack() -> None:
+    asked = fit.Ask(
+        model=fit.find_model("gpt-oss-20b", online=False), card=fit.card("rtx-5070"), engine=fit.engine("vllm==0.11.0")
+    )
+
+    assert overrides(fit.estimate(asked)) == {}
