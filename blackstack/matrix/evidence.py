@@ -16,6 +16,8 @@ from blackstack.catalog import Stack
 from blackstack.errors import BlockedError
 
 UPSTREAM = Path(__file__).with_name("upstream.yaml")
+_RAN = re.compile(r"^Ran (\d+) tests? in ", re.MULTILINE)
+_DATE = re.compile(r"\b20\d\d-\d\d-\d\d\b")
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", re.MULTILINE)
 
 
@@ -83,6 +85,23 @@ def sealed(root: Path, stack: str) -> tuple[Mapping[str, Any], str, str] | None:
         if record.get("asked_for", {}).get("stack") == stack and audit:
             return audit, str(path.relative_to(root)), str(record.get("measured_at", ""))[:10]
     return None
+
+
+def smoked(root: Path, stack: str) -> tuple[str, str, str] | None:
+    """Return how the smoke tests of a built image ended, with the record's name and date; None: none is kept.
+
+    The record is what `nox -s "smoke(NAME)"` printed, with the command and the date before it.
+    """
+    path = root / "results" / "builds" / f"{stack}-smoke.txt"
+    if not path.is_file():
+        return None
+    text = path.read_text(encoding="utf-8")
+    ran, ended = _RAN.search(text), re.search(r"^(OK|FAILED)\b.*$", text, re.MULTILINE)
+    if ran is None or ended is None:
+        return None
+    date = _DATE.search(text)
+    told = f"{'yes' if ended[1] == 'OK' else 'no'}, {ran[1]} tests" + (", no GPU" if "no GPU" in text else "")
+    return told, str(path.relative_to(root)), date[0] if date else ""
 
 
 def loads(root: Path, package: str, torch: str) -> tuple[bool, str] | None:

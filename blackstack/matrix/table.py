@@ -106,7 +106,7 @@ def _cells(root: Path, stack: Stack, pins: Pins, cc: str) -> dict[str, Cell]:
     found["builds"] = _builds(root, stack)
     found["loads"] = _loads(root, stack, pins)
     found["runs on"] = _sealed_runs(root, stack, cc) or _runs_on(root, pins, cc)
-    found["smokes"] = _smokes(stack, cc)
+    found["smokes"] = _smokes(root, stack, cc)
     record = next(((p, r) for p, r in evidence.results(root) if _is_of(r, stack, cc)), None)
     if record:
         path, data = record
@@ -193,7 +193,10 @@ def _runs_on(root: Path, pins: Pins, cc: str) -> Cell:
     return Cell(text=text, provenance="measured here", source="results/audit/coverage.json")
 
 
-def _smokes(stack: Stack, cc: str) -> Cell:
+def _smokes(root: Path, stack: Stack, cc: str) -> Cell:
+    if told := evidence.smoked(root, stack.name):
+        text, source, date = told
+        return Cell(text=text, provenance="measured here", source=source, date=date)
     tests = f"tests/images/test_{stack.x.engine}.py"
     if cc == "cpu" and stack.x.status == "verified" and (stack.root / tests).is_file():
         return Cell(text="yes", provenance="measured here", source=tests)

@@ -162,6 +162,19 @@ def test_a_build_is_shown_with_its_size_and_its_audit(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("end", "told"), [("OK (skipped=2)", "yes, 18 tests, no GPU"), ("FAILED (failures=1)", "no, 18 tests, no GPU")]
+)
+def test_a_kept_smoke_test_is_shown_as_it_ended(root: Path, end: str, told: str) -> None:
+    (root / "results" / "builds").mkdir()
+    record = f"nox -s smoke(toy)  # 2026-11-21, no GPU\n\nRan 18 tests in 5.0s\n{end}\n"
+    (root / "results" / "builds" / "toy-smoke.txt").write_text(record)
+
+    cell = built(root).cells["12.0"]["smokes"]
+
+    assert (cell.text, cell.date) == (told, "2026-11-21")
+
+
+@pytest.mark.parametrize(
     ("package", "torch", "fine"),
     [
         ("vllm 0.11.0", "2.8.0", True),
