@@ -70,6 +70,7 @@ def lint(session: nox.Session) -> None:
     session.run(tool("shellcheck"), *shell_scripts(), external=True)
     session.run(tool("python"), "-m", "blackstack.diagnose.guide", "--check", external=True)
     session.run(tool("python"), "-m", "blackstack.doctor.guide", "--check", external=True)
+    session.run(tool("inv"), "matrix", "--check", external=True)
     problem = no_compose(session)
     if problem:
         skip_docker(session, problem)

@@ -50,13 +50,19 @@ def friendly() -> Iterator[None]:
         raise Exit(f"the system refused{place}\n  {error.strerror or error}", 1) from None
 
 
-@task(help={"stack": "show one stack with its knobs and profiles", "json_": "for machines"})
-def stacks(_c: Context, stack: str | None = None, *, json_: bool = False) -> None:
+@task(
+    help={
+        "stack": "show one stack with its knobs and profiles",
+        "fits": "only those that this machine can run; the others are named with the reason",
+        "json_": "for machines",
+    }
+)
+def stacks(_c: Context, stack: str | None = None, *, fits: bool = False, json_: bool = False) -> None:
     """List the stacks that can be served."""
     with friendly():
         from blackstack.verbs import knowing
 
-        knowing.stacks(stack=stack, as_json=json_)
+        knowing.stacks(stack=stack, fits=fits, as_json=json_)
 
 
 @task(
@@ -812,6 +818,71 @@ def _share(flag: str, text: str | None) -> float | None:
     if share >= 1:
         raise UsageError(f"--{flag} takes a share below 100 %, such as 5% or 0.05, not {text!r}")
     return share
+
+
+@task(
+    help={
+        "model": "a name of the catalogue, a folder with a config.json, a hub's id; list: all that are known",
+        "gpu": "a card such as rtx-5090 (default: the one of this machine); list: all that are known",
+        "engine": "whose rules: vllm, sglang, llamacpp; with a version as vllm==0.23.0",
+        "context": "tokens of one request, prompt and answer (default: as many as fit)",
+        "concurrency": "requests of that length at once",
+        "kv_dtype": "of the cache: auto, fp8; llama.cpp: q8_0, q4_0",
+        "utilization": "the share of the card that the engine may take (default: the engine's own)",
+        "max_num_seqs": "the engine's limit of requests at once, for which it keeps memory (default: its own)",
+        "tp": "cards that share the model",
+        "pool_gib": "compute from this pool, as an engine prints it, instead of from the card",
+        "assume": "an architecture to take the model for, where its own is not known",
+        "json_": "for machines",
+    }
+)
+def fit(
+    _c: Context,
+    model: str = "list",
+    gpu: str | None = None,
+    engine: str = "vllm",
+    context: str | None = None,
+    concurrency: str = "1",
+    kv_dtype: str = "auto",
+    utilization: str | None = None,
+    max_num_seqs: str | None = None,
+    tp: str = "1",
+    pool_gib: str | None = None,
+    assume: str | None = None,
+    *,
+    json_: bool = False,
+) -> None:
+    """Say whether a model fits a card, how many tokens it holds, and how fast it could be at most."""
+    with friendly():
+        from blackstack.verbs import fitting
+
+        code = fitting.answer(
+            fitting.Question(
+                model=model,
+                gpu=gpu,
+                engine=engine,
+                context=_whole_numbers("context", context)[0] if context else None,
+                concurrency=_whole_numbers("concurrency", concurrency)[0],
+                kv_dtype=kv_dtype,
+                utilization=_number("utilization", utilization),
+                sequences=_whole_numbers("max-num-seqs", max_num_seqs)[0] if max_num_seqs else None,
+                tp=_whole_numbers("tp", tp)[0],
+                pool_gib=_number("pool-gib", pool_gib),
+                assume=assume,
+                as_json=json_,
+            )
+        )
+    if code:
+        raise Exit(code=code)
+
+
+@task(help={"check": "write nothing; exit code 1 when the page is stale", "json_": "for machines"})
+def matrix(_c: Context, *, check: bool = False, json_: bool = False) -> None:
+    """Write docs/matrix.md: what is known of each stack on each class of GPU, and by what."""
+    with friendly():
+        from blackstack.verbs import matrixing
+
+        matrixing.matrix(check=check, as_json=json_)
 
 
 def _form(**asked: bool) -> str | None:

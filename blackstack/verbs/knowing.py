@@ -6,23 +6,33 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from blackstack import catalog, console, doctor
+from blackstack import catalog, console, doctor, host
 from blackstack.catalog import Stack
 from blackstack.finding import Finding
+from blackstack.fit import nvml
 from blackstack.plan import Wishes
 from blackstack.verbs.choose import ROOT, find, named, planned, short
+from blackstack.verbs.fitting import why_not_here
 
 
-def stacks(*, stack: str | None = None, as_json: bool = False) -> None:
-    """List the stacks, or show one with its knobs and profiles."""
+def stacks(*, stack: str | None = None, fits: bool = False, as_json: bool = False) -> None:
+    """List the stacks, or show one with its knobs and profiles; with *fits* only those that this machine can run."""
     chosen = (catalog.load(ROOT, stack),) if stack else catalog.load_all(ROOT)
+    left_out: dict[str, str] = {}
+    if fits:
+        machine, here = host.look(ROOT), nvml.first()
+        left_out = {one.name: why for one in chosen if (why := why_not_here(one, machine, here))}
+        chosen = tuple(one for one in chosen if one.name not in left_out)
     if as_json:
         console.raw(json.dumps([_described(one) for one in chosen], indent=2, ensure_ascii=False))
-    elif stack:
+    elif stack and chosen:
         _show_stack(chosen[0])
     else:
         rows = [(one.name, one.x.engine, one.x.model, _needs(one), one.x.status, one.x.title) for one in chosen]
-        console.table(("STACK", "ENGINE", "MODEL", "NEEDS", "STATUS", "WHAT"), rows)
+        if rows or not fits:
+            console.table(("STACK", "ENGINE", "MODEL", "NEEDS", "STATUS", "WHAT"), rows)
+        for name, why in left_out.items():
+            console.tell(f"left out: {name} needs {why}")
 
 
 def show_plan(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> int:

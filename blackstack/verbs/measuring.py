@@ -15,6 +15,7 @@ from blackstack.bench.table import notes
 from blackstack.catalog import Stack
 from blackstack.errors import BlackstackError, BlockedError, UsageError
 from blackstack.interrupt import interruptible
+from blackstack.verbs import ceilings
 from blackstack.verbs.choose import ROOT, Found, chosen, find
 
 
@@ -108,7 +109,7 @@ def _measure(order: Order, workload: Workload) -> tuple[Target, results.Result]:
             ran_on={**told["ran_on"], **host.look(ROOT).as_record()},
             measured={key: told[key] for key in ("tool", "runs", "knee", "repeats")},
         )
-    return target, result
+    return target, ceilings.with_shares(result)
 
 
 def _server(name: str | None) -> Found:
@@ -180,6 +181,8 @@ def _show(target: Target, result: results.Result, path: Path) -> None:
         console.say(f"knee: concurrency {knee['concurrency']} ({knee['rule']})")
     if quality := result.found_inside.get("quality"):
         console.say(f"quality: {quality['right']} of {quality['asked']} right, {quality['degenerate']} degenerate")
+    for line in ceilings.lines(result):
+        console.say(line)
     if result.missing:
         console.say(f"incomplete, no baseline: {', '.join(result.missing)} could not be found out")
     console.say(f"written: {shown(path)}")

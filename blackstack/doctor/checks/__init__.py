@@ -112,6 +112,14 @@ CHECKS: tuple[Check, ...] = (
         before_up=True,
     ),
     Check(
+        title="room for the model",
+        codes=("model-does-not-fit",),
+        run=gpu.check_fit,
+        of="plan",
+        when=has_card,
+        before_up=True,
+    ),
+    Check(
         title="container toolkit",
         codes=("toolkit-missing", "toolkit-not-configured"),
         run=container.check_toolkit,

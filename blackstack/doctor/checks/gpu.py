@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blackstack import fitcheck
 from blackstack.doctor.case import Case
 from blackstack.doctor.knowledge import cuda_of, knowledge, parse, wants_open_module
 from blackstack.doctor.texts import found
@@ -84,6 +85,13 @@ def check_vram(case: Case) -> Finding | None:
     cause = "others hold the rest" if held else "who holds it is not seen from here: another user, or a container"
     numbers = {"free": f"{free:.1f}", "total": f"{total:.1f}"}
     return found("vram-held", {"held": cause, **numbers, **values}, evidence=held)
+
+
+def check_fit(case: Case) -> Finding | None:
+    """The model, with the context that is asked for, fits the card: by arithmetic, before anything is loaded."""
+    if case.plan is None or case.card is None or not case.card.total_mib:
+        return None
+    return fitcheck.check_fit(case.plan, case.card.name, case.card.total_mib)
 
 
 def check_display(case: Case) -> Finding | None:

@@ -199,7 +199,7 @@ def test_every_code_but_those_of_this_machine_is_provoked_here() -> None:
     elsewhere = {  # in test_start.py, in this file's other tests, or by hand
         *("port-taken", "address-unusable", "address-not-for-docker", "build-knob-without-build", "docker-unusable"),
         *("disk-space", "memory", "memory-busy", "shm-small", "pids", "open-files", "engine-without-proxy"),
-        "change-unfinished",
+        *("change-unfinished", "model-does-not-fit"),
     }
 
     assert {row[0] for row in (*SICK, *PULLED)} | elsewhere == set(texts())

@@ -1,0 +1,156 @@
+"""Fit: does a model fit a card, and with which flags; nothing is loaded, no GPU is needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from blackstack import catalog, console, fit, plan
+from blackstack.catalog import Stack
+from blackstack.errors import BlackstackError, UsageError
+from blackstack.fit import nvml, show
+from blackstack.fit.engines import NEWEST, numbers
+from blackstack.fit.gpus import GIB
+from blackstack.fitcheck import check_fit, knob_of_flag
+from blackstack.host import Host
+from blackstack.plan import Wishes
+from blackstack.verbs.choose import ROOT
+
+LIST = "list"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What was typed; see the task's help."""
+
+    model: str
+    gpu: str | None
+    engine: str
+    context: int | None
+    concurrency: int
+    kv_dtype: str
+    utilization: float | None
+    sequences: int | None
+    tp: int
+    pool_gib: float | None
+    assume: str | None
+    as_json: bool
+
+
+def answer(question: Question) -> int:
+    """Print the answer and return the exit code: 0 it fits, 1 it does not."""
+    if LIST in {question.model, question.gpu}:
+        _list_known(as_json=question.as_json)
+        return 0
+    found = fit.estimate(
+        fit.Ask(
+            model=fit.find_model(question.model, assume=question.assume),
+            card=_card(question.gpu),
+            engine=fit.engine(question.engine),
+            context=question.context,
+            concurrency=question.concurrency,
+            kv_dtype=question.kv_dtype,
+            utilisation=question.utilization,
+            sequences=question.sequences,
+            tensor_parallel=question.tp,
+            pool_gib=question.pool_gib,
+        )
+    )
+    if question.as_json:
+        console.raw(json.dumps({**found.as_dict(), "overrides": overrides(found)}, ensure_ascii=False))
+        return int(not found.fits)
+    for line in show.lines(found):
+        console.say(line)
+    for stack, words in overrides(found).items():
+        console.say(f"  up       inv up --stack {stack} {' '.join(words)}")
+    if not found.fits:
+        helping = fit.flags_that_fit(found.ask)
+        told = " ".join(f"{flag} {value}" for flag, value in helping.items()) if helping else ""
+        console.say(f"  next     {told or 'a smaller model, a stronger quantisation, or more cards (--tp)'}")
+    return int(not found.fits)
+
+
+def overrides(found: fit.Fit) -> Mapping[str, list[str]]:
+    """Return, for each stack that serves this model with this engine, the words for `inv up`."""
+    told: dict[str, list[str]] = {}
+    try:
+        stacks: tuple[Stack, ...] = catalog.load_all(ROOT)
+    except BlackstackError:  # a stack with faults is told about by `inv stacks`; the sum stands without it
+        return told
+    names = _names(found.ask.model.name)
+    for stack in stacks:
+        if not found.fits or stack.x.engine != found.ask.engine.name or not names & _names(stack.x.model):
+            continue
+        other_version = found.ask.engine.version not in {NEWEST, stack.x.engine_version}
+        if not stack.x.needs.vram_gib or other_version:
+            continue
+        knobs = knob_of_flag(stack)
+        pairs = [("--set", f"{knobs[flag]}={value}") for flag, value in found.flags.items() if flag in knobs]
+        told[stack.name] = [word for pair in pairs for word in pair]
+    return told
+
+
+def why_not_here(stack: Stack, machine: Host, here: nvml.Here | None) -> str:
+    """Return why a stack cannot run on a machine, or nothing where it can.
+
+    Args:
+        stack: which.
+        machine: what it has.
+        here: its first card, if it has one.
+    """
+    needs = stack.x.needs
+    if needs.vram_gib and (why := _why_not_gpu(stack, here)):
+        return why
+    if machine.memory_bytes < needs.memory_gib * GIB:
+        return f"{needs.memory_gib:g} GiB of memory, here {machine.memory_bytes / GIB:.1f}"
+    if machine.disk_free_bytes < needs.disk_gib * GIB:
+        return f"{needs.disk_gib:g} GiB of disk, free here {machine.disk_free_bytes / GIB:.1f}"
+    try:
+        made = plan.make(stack, machine, Wishes())
+    except BlackstackError as error:
+        return error.what
+    finding = check_fit(made, here.name, here.memory_mib) if needs.vram_gib and here else None
+    return finding.title if finding and finding.severity == "error" else ""
+
+
+def _why_not_gpu(stack: Stack, here: nvml.Here | None) -> str:
+    needs = stack.x.needs
+    if here is None:
+        return "an NVIDIA GPU, here none is found"
+    if here.memory_mib / 1024 < (needs.vram_gib or 0):
+        return f"{needs.vram_gib:g} GiB of GPU memory, here {here.memory_mib / 1024:.1f}"
+    if needs.compute_capability and numbers(here.cc) < numbers(needs.compute_capability):
+        return f"compute capability {needs.compute_capability}, here {here.cc}"
+    return ""
+
+
+def _names(model: str) -> set[str]:
+    return {model.lower(), model.lower().rpartition("/")[2]}
+
+
+def _card(name: str | None) -> fit.Card:
+    if name:
+        return fit.card(name)
+    here = nvml.first()
+    if here is None:
+        raise UsageError(
+            "which card? there is none here",
+            why="the driver's library libnvidia-ml.so.1 is not there, or finds no GPU",
+            fix=["--gpu rtx-5090", "see them all: --gpu list"],
+        )
+    return fit.gpus.with_memory(here.name, here.memory_mib)
+
+
+def _list_known(*, as_json: bool) -> None:
+    if as_json:
+        data = {"models": list(fit.model_names()), "gpus": [vars(one) for one in fit.cards()]}
+        console.raw(json.dumps(data, default=list, ensure_ascii=False))
+        return
+    console.say("models: " + ", ".join(fit.model_names()))
+    console.say("        or a folder with a config.json, or a hub's id\n")
+    rows = [
+        (one.name, one.cc, f"{one.memory_mib:,} MiB", f"{one.gb_s:g} GB/s", ", ".join(one.not_verified) or "-")
+        for one in fit.cards()
+    ]
+    console.table(("CARD", "CC", "MEMORY", "BANDWIDTH", "NOT VERIFIED"), rows)
