@@ -312,3 +312,13 @@ def test_ctrl_c_leaves_nothing_running(workers: str) -> None:
     assert not alive
     assert process.returncode == 130
     assert "Traceback" not in err
+
+
+def test_a_run_tells_when_nothing_was_left_to_send() -> None:
+    with Simulator(Behaviour(ttft_ms=5, itl_ms=4)) as server:
+        workload = Workload(**{**QUICK, "output_tokens": 20}, requests=10, concurrency=(4,), look_around=False)
+        told = measure(Target(url=server.url), workload).as_dict()["runs"][0]
+
+    left_out = told["cooldown"]
+    assert 0 <= left_out["excluded_s"] < told["duration_s"]
+    assert 0 <= left_out["excluded_tokens"] < told["output_tokens"]

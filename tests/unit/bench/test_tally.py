@@ -92,6 +92,40 @@ def test_a_histogram_holds_every_sample_below_its_edge() -> None:
     assert sum(count for edge, count in bins if edge <= 1.0) == 4
 
 
+def test_cool_down_is_in_no_throughput_and_said_so() -> None:
+    """Two answers of three tokens; when the first has ended nothing is left to send, and the second has one token."""
+    tally = Tally()
+    tally.add(reply(sent=1, stamps=(100, 200, 300)), until_us=None)
+    tally.add(reply(sent=1, stamps=(250, 400, 500)), until_us=301_000)
+    tally.close_window(301_000)
+
+    told = tally.as_dict()
+
+    assert told["output_tokens_per_s"] == round(4 / 0.3, 3)
+    assert told["cooldown"] == {"excluded_s": 0.2, "excluded_tokens": 2.0, "output_tokens_per_s_with_it": 12.0}
+
+
+def test_where_the_load_was_hardly_ever_full_all_of_it_counts() -> None:
+    tally = Tally()
+    tally.add(reply(sent=1, stamps=(100, 400, 500)), until_us=101_000)
+    tally.close_window(101_000)
+
+    told = tally.as_dict()
+
+    assert told["output_tokens_per_s"] == 6.0
+    assert told["cooldown"]["excluded_s"] == 0
+
+
+def test_throughputs_of_several_processes_add_up_each_over_its_own_time() -> None:
+    parts = [Tally(), Tally()]
+    for number, part in enumerate(parts):
+        part.add(reply(sent=1, stamps=(100, 200, 300)))
+        part.close_window(301_000 - 30_000 * number)
+    parts[0].merge(parts[1])
+
+    assert parts[0].as_dict()["output_tokens_per_s"] == round(3 / 0.3 + 3 / 0.27, 3)
+
+
 def test_tpot_does_not_count_the_tokens_of_the_first_event() -> None:
     """32 events of 4 tokens, 40 ms apart, are 10 ms a token; 31 * 40 / 127 would say 9.76."""
     assert time_per_output_token(31 * 40_000, 32, 128) == 10_000
