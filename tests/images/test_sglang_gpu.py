@@ -47,6 +47,10 @@ class Engine(unittest.TestCase):
                 gpu.run(LOAD, str(gpu.SITE / "sgl_kernel" / f"{name}.*.so"))
 
 
+    def test_torchao_does_without_its_compiled_part_of_another_torch(self) -> None:
+        gpu.run("import torchao.quantization")
+
+
 class Flags(unittest.TestCase):
     def test_its_own_parser_takes_the_stack_s_command(self) -> None:
         words = gpu.command()
