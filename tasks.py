@@ -278,6 +278,23 @@ def audit(
         raise Exit(code=code)
 
 
+@task(
+    help={
+        "stack": "one of ours (default: all of them)",
+        "file": "any compose file instead, also one that knows nothing of blackstack",
+        "json_": "for machines",
+    }
+)
+def lint(_c: Context, stack: str | None = None, file: str | None = None, *, json_: bool = False) -> None:
+    """Say what in a compose file will not work, is not safe, or means another flag: nothing is started."""
+    with friendly():
+        from blackstack.verbs import linting
+
+        code = linting.lint(stack=stack, file=file, as_json=json_)
+    if code:
+        raise Exit(code=code)
+
+
 def _wishes(runtime: str, profile: str | None, set_: Sequence[str] | None, python: str | None = None) -> Wishes:
     from blackstack.plan import Wishes
 
