@@ -87,6 +87,8 @@ def _refused(parser: argparse.ArgumentParser, words: list[str]) -> bool:
         parser.parse_args(words)
     except ValueError:
         return True
+    except SystemExit:
+        return False  # that is argparse itself, which has the whole parser where it matters
     return False
 
 

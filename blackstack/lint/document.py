@@ -65,7 +65,7 @@ class Document:
             return ""
         if isinstance(value, bool):
             return str(value).lower()
-        return template.fill(str(value), self.filled)
+        return default_of(str(value), self.filled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +127,15 @@ class Service:
     def image(self) -> str:
         """The image's name, with defaults."""
         return self.text("image")
+
+
+def default_of(text: str, values: Mapping[str, str]) -> str:
+    """Fill in values and defaults; a variable that has to be given, ``${NAME:?message}``, is nothing.
+
+    >>> default_of("${A:-x}${B:?is missing}", {})
+    'x'
+    """
+    return template.fill(re.sub(r"\$\{\w+:?\?[^}]*\}", "", text), values)
 
 
 def mapping(data: object) -> Mapping[str, Any]:

@@ -135,7 +135,7 @@ def unexpected_word(service: Service) -> Iterator[Fault]:
     reading, words = reading_of(service, engine)
     allowed = engine.known.positionals
     if engine.manner.model_first:
-        allowed = 1 if words and reading.loose[:1] and reading.loose[0][0] == 0 else 0
+        allowed = int(starts_with_serve(service) and bool(reading.loose) and reading.loose[0][0] == 0)
     for place, word in reading.loose[allowed:]:
         if word.strip():
             at = service.at(*words[place][0])

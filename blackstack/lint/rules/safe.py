@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from blackstack.catalog import template
 from blackstack.catalog.schema import is_loopback
-from blackstack.lint.document import Service, mapping, sequence
+from blackstack.lint.document import Service, default_of, mapping, sequence
 from blackstack.lint.engine import engine_of
 from blackstack.lint.rule import Fault, Rule
 from blackstack.lint.rules.alone import mounts
@@ -36,7 +35,7 @@ def literal_secret(service: Service) -> Iterator[Fault]:
     """Look for keys that stand in the file."""
     for name, (where, value) in service.environment.items():
         text = "" if value is None else str(value)
-        default = template.fill(text, {})
+        default = default_of(text, {})
         if (is_secret_name(name) and default) or looks_secret(default):
             yield Fault(title=f"the secret {name} stands in the file", at=service.at(*where), shown=f"{name}: …")
 
@@ -98,7 +97,7 @@ def _has_key(service: Service) -> bool:
     names = engine.manner.key_variables if engine else ()
     texts = [str(value) for name, (_, value) in service.environment.items() if name in names and value]
     texts += [word for place, (_, word) in enumerate(service.words) if place and _is_key(service.words[place - 1][1])]
-    return any(":?" in text or template.fill(text, {}) for text in texts)
+    return any(":?" in text or default_of(text, {}) for text in texts)
 
 
 def _is_key(word: str) -> bool:
