@@ -14,9 +14,9 @@ from .conftest import REPOSITORY
 FLOORS = (
     ("errors", "finding"),
     ("interrupt",),
-    ("shell", "progress", "engines", "results", "bench", "diagnose", "audit"),
+    ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "flags"),
     ("catalog", "host", "console"),
-    ("plan",),
+    ("plan", "lint"),
     ("doctor", "runtime"),
     ("ready",),
     ("verbs",),
@@ -27,6 +27,7 @@ ALONE = {
     "diagnose": {"errors", "finding"},
     "results": set(),
     "audit": set(),
+    "flags": set(),
     "errors": set(),
     "finding": set(),
 }
