@@ -136,7 +136,6 @@ def parsers(session: nox.Session) -> None:
     """Take the flags of an engine's version from its wheel: nox -s parsers -- vllm==0.33.0 sglang==0.5.23."""
     if not session.posargs:
         session.error("name a wheel, such as vllm==0.33.0")
-    dev(session)
     for wanted in session.posargs:
         if not re.fullmatch(r"(vllm|sglang)==[\w.]+", wanted):
             session.error(f"a wheel is named as vllm==0.33.0 or sglang==0.5.23, not {wanted!r}")
@@ -160,14 +159,66 @@ def take_parser(session: nox.Session, wanted: str, folder: Path) -> None:
     session.run(*pip, "download", "--quiet", *here, wanted, external=True)
     (wheel,) = folder.glob("*.whl")
     listed = session.run(tool("python"), str(EXTRACT), "--requirements", str(wheel), silent=True, external=True)
-    requirements = folder / "requirements.txt"
-    requirements.write_text(str(listed))
+    asked, newest = folder / "requirements.txt", folder / "names.txt"
+    asked.write_text(str(listed))
+    newest.write_text(re.sub(r"(?m)^([\w.-]+(?:\[[\w,-]+\])?)[^;\n]*", r"\1", str(listed)))
     # The CPU build, whichever release the wheel asks for: a parser is made of Python.
     torch = ("--no-deps", "--index-url", os.environ.get("TORCH_INDEX", TORCH_INDEX), TORCH)
     session.run(*pip, "install", "--quiet", *torch, external=True)
     session.run(*pip, "install", "--quiet", *TORCH_NEEDS, external=True)
-    session.run(*pip, "install", "--quiet", "--requirement", str(requirements), external=True)
+    try:
+        session.run(*pip, "install", "--quiet", "--requirement", str(asked), external=True)
+    except nox.command.CommandFailed:
+        session.log("# The versions asked for are not to be had together; a parser is made with the newest too")
+        session.run(*pip, "install", "--quiet", "--requirement", str(newest), external=True)
     session.run(tool("python"), str(EXTRACT), str(wheel), external=True)
+
+
+@nox.session(name="audit-oracle", venv_backend="none")
+def audit_oracle(session: nox.Session) -> None:
+    """Hold the audit's reader of GPU code against NVIDIA's own compiler and cuobjdump, from PyPI."""
+    tool = dev(session, "oracle")
+    (cuda,) = (DEV.parent / "oracle").glob("lib/python*/site-packages/nvidia/cu*/bin")
+    for program in [*cuda.iterdir(), *cuda.parent.glob("nvvm/bin/*")]:
+        program.chmod(0o755)  # pip forgets that they may be executed
+    path = f"{cuda}{os.pathsep}{os.environ['PATH']}"
+    words = session.posargs or ["tests/unit/audit/test_real.py"]
+    env = {"PATH": path, "BLACKSTACK_REQUIRE_CUOBJDUMP": "1"}
+    session.run(tool("python"), "-m", "pytest", *words, env=env, external=True)
+
+
+@nox.session(venv_backend="none")
+def fuzz(session: nox.Session) -> None:
+    """Feed the audit's readers with what a coverage-guided fuzzer makes up: 20 seconds, or as many as after --."""
+    if sys.version_info >= (3, 15):
+        session.skip("atheris has no wheel for this Python")
+    tool = dev(session, "fuzz")
+    seconds = session.posargs[0] if session.posargs else "20"
+    corpus = tempfile.mkdtemp(prefix="audit-fuzz-")
+    try:
+        script = str(ROOT / "benchmarks/audit_fuzz.py")
+        with session.chdir(corpus):  # libFuzzer leaves the input that broke something beside it
+            session.run(tool("python"), script, "corpus", f"-max_total_time={seconds}", external=True)
+    finally:
+        shutil.rmtree(corpus)
+
+
+@nox.session(name="audit-wheels", venv_backend="none", default=False)
+def audit_wheels(session: nox.Session) -> None:
+    """Audit real pairs of torch and packages, then really load them: gigabytes, an hour; words go on to the script."""
+    tool = dev(session)
+    with tempfile.TemporaryDirectory(prefix="audit-wheels-", dir=os.environ.get("TMPDIR")) as store:
+        script = str(ROOT / "benchmarks/audit_truth.py")
+        words = session.posargs or ["--out", str(ROOT / "results/audit/truth.json")]
+        session.run(tool("python"), script, store, *words, external=True)
+
+
+@nox.session(name="torch-symbols", venv_backend="none", default=False)
+def torch_symbols(session: nox.Session) -> None:
+    """Add releases of torch to the table behind the ABI lock: `nox -s torch-symbols -- 2.16.0`."""
+    if not session.posargs:
+        session.error("which release? nox -s torch-symbols -- 2.16.0")
+    session.run(dev(session)("python"), "-m", "blackstack.audit.symbols", *session.posargs, external=True)
 
 
 def pytest(session: nox.Session, folder: str) -> None:
@@ -190,15 +241,17 @@ class Tools:
         return str(self.folder / name)
 
 
-def dev(session: nox.Session) -> Tools:
-    """Make the environment that the sessions share, unless it is there and up to date."""
-    tools = Tools(DEV)
-    made_from = DEV / "made-from"
+def dev(session: nox.Session, *extra: str) -> Tools:
+    """Make the environment that the sessions share, or one with an extra group, unless it is there and up to date."""
+    folder = DEV.with_name("-".join(extra) or DEV.name)
+    groups = nox.project.dependency_groups(PYPROJECT, *extra) if extra else GROUPS
+    tools = Tools(folder)
+    made_from = folder / "made-from"
     digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
     if not made_from.is_file() or made_from.read_text() != digest:
-        session.log("# Making .nox/dev, which all sessions share")
-        session.run(sys.executable, "-m", "venv", "--clear", str(DEV), external=True)
-        session.run(tools("python"), "-m", "pip", "install", "--quiet", "-e", str(ROOT), *GROUPS, external=True)
+        session.log(f"# Making .nox/{folder.name}")
+        session.run(sys.executable, "-m", "venv", "--clear", str(folder), external=True)
+        session.run(tools("python"), "-m", "pip", "install", "--quiet", "-e", str(ROOT), *groups, external=True)
         made_from.write_text(digest)
     return tools
 

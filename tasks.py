@@ -247,10 +247,15 @@ def down(_c: Context, stack: str | None = None) -> None:
         "stack": "a stack: its image, or its environment",
         "image": "an image of the engine, or a `docker save` file",
         "python": "the environment of this interpreter",
+        "site": "a folder of packages (site-packages)",
+        "root": "a root file system, such as an unpacked image",
         "wheels": "requirements of pip's index, such as 'torch==2.8.0 vllm==0.11.0'; fetched in pieces",
-        "gpu": "a card such as rtx-5090, or a compute capability such as 12.0",
+        "gpu": "a card such as rtx-5090 (the default)",
+        "for_": "a compute capability instead, such as 12.0",
         "driver": "the NVIDIA driver there, such as 570.133",
         "json_": "for machines",
+        "sarif": "for code scanning in CI",
+        "all_": "every package and every note",
     }
 )
 def audit(
@@ -258,21 +263,24 @@ def audit(
     stack: str | None = None,
     image: str | None = None,
     python: str | None = None,
+    site: str | None = None,
+    root: str | None = None,
     wheels: str | None = None,
     gpu: str | None = None,
+    for_: str | None = None,
     driver: str | None = None,
     *,
     json_: bool = False,
+    sarif: bool = False,
+    all_: bool = False,
 ) -> None:
     """Say what will not load or run on a GPU, from the files alone: no GPU, no start."""
     with friendly():
         from blackstack.verbs import auditing
 
         code = auditing.audit(
-            auditing.Subject(stack=stack, image=image, python=python, wheels=wheels),
-            gpu=gpu,
-            driver=driver,
-            as_json=json_,
+            auditing.Subject(stack=stack, image=image, python=python, site=site, root=root, wheels=wheels),
+            auditing.Answer(gpu=gpu, capability=for_, driver=driver, form=_form(json=json_, sarif=sarif, all=all_)),
         )
     if code:
         raise Exit(code=code)
@@ -293,6 +301,16 @@ def lint(_c: Context, stack: str | None = None, file: str | None = None, *, json
         code = linting.lint(stack=stack, file=file, as_json=json_)
     if code:
         raise Exit(code=code)
+
+
+def _form(**asked: bool) -> str | None:
+    """Return the one way of printing that was asked for."""
+    from blackstack.errors import UsageError
+
+    forms = [form for form, wanted in asked.items() if wanted]
+    if len(forms) > 1:
+        raise UsageError(f"one way to print at a time, not {' and '.join(f'--{form}' for form in forms)}")
+    return forms[0] if forms else None
 
 
 def _wishes(runtime: str, profile: str | None, set_: Sequence[str] | None, python: str | None = None) -> Wishes:

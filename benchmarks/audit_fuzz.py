@@ -1,6 +1,6 @@
-"""Fuzz the readers, guided by coverage: `python benchmarks/audit_fuzz.py CORPUS -max_total_time=60`.
+"""Fuzz the readers, guided by coverage: `nox -s fuzz -- 60`, or `python benchmarks/audit_fuzz.py CORPUS …`.
 
-Needs ``pip install atheris`` and a folder of small libraries to begin with. Any exception but
+Needs ``pip install atheris``; an empty CORPUS gets a few small libraries to begin with. Any exception but
 `UnreadableError`, any input that takes more than a second, and any that takes more than 512 MB, stops the
 run (libFuzzer's own options).
 """
@@ -20,6 +20,9 @@ with atheris.instrument_imports(include=["blackstack.audit"]):
     from blackstack.audit.kernels import kernel_names
     from blackstack.audit.search import read_cache
     from blackstack.audit.symhash import gnu_hash
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.unit.audit import build
 
 
 def everything(data: bytes) -> None:
@@ -44,9 +47,24 @@ def everything(data: bytes) -> None:
                 ask()
 
 
+def begin(corpus: Path) -> None:
+    """Give the fuzzer something to change: a library, fat binaries of each packing, a linker's cache."""
+    corpus.mkdir(exist_ok=True)
+    if any(corpus.iterdir()):
+        return
+    unit = build.container(build.image(120), build.image(90, build.PTX), build.image(100, flags=build.FAMILY))
+    lz4 = build.container(build.image(80, flags=build.LZ4, data=bytes(range(64)), raw=256))
+    zstd = build.container(build.image(80, flags=build.ZSTD, data=bytes(range(64)), raw=256))
+    build.library(
+        corpus / "small.so", soname="small.so", defines=["f"], wants=["g"], fatbin=unit, versions="V1 { f; };"
+    )
+    for name, data in (("unit", unit), ("lz4", lz4), ("zstd", zstd), ("cache", b"glibc-ld.so.cache1.1" + bytes(60))):
+        (corpus / name).write_bytes(data)
+
+
 def main() -> None:
     """Hand over to libFuzzer, with bounds on time and memory."""
-    Path(next((word for word in sys.argv[1:] if not word.startswith("-")), ".")).mkdir(exist_ok=True)
+    begin(Path(next((word for word in sys.argv[1:] if not word.startswith("-")), ".")))
     atheris.Setup([*sys.argv, "-timeout=1", "-rss_limit_mb=512", "-max_len=65536"], everything)
     atheris.Fuzz()
 

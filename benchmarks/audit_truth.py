@@ -1,6 +1,6 @@
 """Is the audit right? Every pair of torch and packages is audited, then really loaded, and the two compared.
 
-Usage: ``python benchmarks/audit_truth.py STORE [--only TEXT] [--keep] [--out results/audit/truth.json]``
+Usage: ``python benchmarks/audit_truth.py STORE [--pairs FILE] [--only TEXT] [--keep] [--out results/audit/truth.json]``
 
 STORE holds unpacked wheels as NAME-VERSION; what is missing is downloaded with pip. That is gigabytes, so
 it goes pair by pair, and without --keep a package is removed once no later pair wants it. Each shared
@@ -161,11 +161,12 @@ def main() -> None:
     """Go through the pairs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", type=Path)
+    parser.add_argument("--pairs", type=Path, default=PAIRS, help="other pairs, written as audit_pairs.json is")
     parser.add_argument("--only", default="")
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    plan = json.loads(PAIRS.read_text(encoding="utf-8"))
+    plan = json.loads(options.pairs.read_text(encoding="utf-8"))
     pairs = [pair for pair in plan["pairs"] if options.only in json.dumps(pair)]
     results = []
     for number, pair in enumerate(pairs):

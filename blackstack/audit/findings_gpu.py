@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from blackstack.audit import flashinfer
 from blackstack.audit.demangle import demangle
-from blackstack.audit.features import features, gated
+from blackstack.audit.features import features
 from blackstack.audit.model import Finding
 
 if TYPE_CHECKING:
@@ -108,20 +109,15 @@ def _driver(environment: Environment, package: Package) -> Iterator[Finding]:
 
 
 def _features(environment: Environment) -> Iterator[Finding]:
-    for feature in features(environment):
-        if feature.state in {"native", "jit"}:
+    found = features(environment)
+    for feature in found:
+        if feature.state in {"native", "jit"} or feature.name == flashinfer.FEATURE:
             continue
-        fix: tuple[str, ...] = (feature.fix,) if feature.fix else ()
-        if feature.name.startswith("sampling"):
-            fix = (
-                "pip install flashinfer-python flashinfer-cubin   # of one version",
-                "VLLM_USE_FLASHINFER_SAMPLER=0",
-            )
-            if gated(environment):
-                fix = ("pip install 'flashinfer-python<=0.6.6'", "or a torch for CUDA 12.9 or newer")
         yield Finding(
             code=f"feature-{feature.state}",
             severity="warning" if feature.state == "absent" else "info",
             title=f"{feature.name}: {feature.detail}",
-            fix=fix,
+            fix=(feature.fix,) if feature.fix else (),
         )
+    if any(feature.name == flashinfer.FEATURE for feature in found):
+        yield from flashinfer.findings(environment)

@@ -86,15 +86,33 @@ def _document_or_layer(outer: tarfile.TarFile, member: tarfile.TarInfo, spool: S
     head = stream.head
     if head[:1] in {b"{", b"["} and member.size < _JSON_LIMIT:
         return json.loads(stream.read(_JSON_LIMIT))
-    if head.startswith(_ZSTD):
-        raise LayerError(
-            "a layer is packed with zstd; `docker save` of an engine with the classic store does not do so"
-        )
-    if head.startswith(_GZIP) or head[257:262] == b"ustar" or (member.size and not any(head)):
-        mode = "r|gz" if head.startswith(_GZIP) else "r|"
-        with tarfile.open(fileobj=stream, mode=mode) as inner:  # type: ignore[call-overload]
-            return read_layer(inner, spool)
+    try:
+        if head.startswith(_ZSTD):
+            with _unpacked(stream) as plain, tarfile.open(fileobj=plain, mode="r|") as inner:
+                return read_layer(inner, spool)
+        if head.startswith(_GZIP) or head[257:262] == b"ustar" or (member.size and not any(head)):
+            mode = "r|gz" if head.startswith(_GZIP) else "r|"
+            with tarfile.open(fileobj=stream, mode=mode) as inner:  # type: ignore[call-overload]
+                return read_layer(inner, spool)
+    except tarfile.TarError as error:
+        raise LayerError(f"a layer cannot be read: {error}") from error
     return None
+
+
+@contextmanager
+def _unpacked(stream: _Peeked) -> Iterator[IO[bytes]]:
+    """Unpack zstd, in which an engine with the containerd store keeps layers that were pushed so."""
+    try:
+        import zstandard  # noqa: PLC0415 - not needed for most images, nor installed in most of them
+    except ImportError as error:
+        raise LayerError(
+            "a layer is packed with zstd, and Python cannot read that here: pip install zstandard"
+        ) from error
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True) as plain:  # type: ignore[arg-type]
+            yield plain
+    except zstandard.ZstdError as error:
+        raise LayerError(f"a layer cannot be read: {error}") from error
 
 
 class _Peeked:

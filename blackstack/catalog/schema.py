@@ -100,14 +100,15 @@ class Process(Block):
     looks for variables in this block too, and would want defaults, which have their home below.)
 
     Attributes:
-        requirements: the file that pip installs, the same that the Dockerfile uses.
+        requirements: the file that pip installs, the same that the Dockerfile uses; absent: the stack makes no
+            environment and runs with ``--python`` only.
         pip: further words for ``pip install``.
         prepare: commands that run once after the installation, such as a conversion of weights.
         argv: the server up to, and with, its address; the service's ``command`` follows.
         environment: on top of the service's ``environment``.
     """
 
-    requirements: str
+    requirements: str | None = None
     pip: tuple[str, ...] = ()
     prepare: tuple[tuple[str, ...], ...] = ()
     argv: tuple[str, ...]
@@ -122,7 +123,7 @@ class XStack(Block):
         engine: a key of ``blackstack.engines.ENGINES``.
         engine_version: the engine's own version in the pinned image, such as ``0.11.0``: which flags it knows; absent
             where a pin does not say, as with a nightly.
-        model: the name that clients ask for.
+        model: the name that clients ask for, unless a knob SERVED_MODEL_NAME says another.
         status: how far it was proved, and ``evidence`` by what.
         service: the compose service that is the server.
         ready_s: seconds within which it should have answered on an ordinary machine.

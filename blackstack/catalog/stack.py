@@ -203,7 +203,7 @@ class _Reader:
 
     def _file_faults(self, data: CommentedMap, x: XStack) -> Iterator[str]:
         named = [("build", "dockerfile", x.build.dockerfile)] if x.build else []
-        named += [("process", "requirements", x.process.requirements)] if x.process else []
+        named += [("process", "requirements", x.process.requirements)] if x.process and x.process.requirements else []
         for block, key, value in named:
             path = (self.root / value).resolve()
             if not path.is_relative_to(self.root.resolve()) or not path.is_file():

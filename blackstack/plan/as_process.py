@@ -25,8 +25,8 @@ def steps(stack: Stack, process: Process, settings: Settings, *, python: str | N
         settings: the knobs.
         python: an interpreter that has the engine; None: the one of the stack's environment.
     """
-    folder = environment_folder(stack, process)
-    interpreter = python or str(folder / "bin" / "python")
+    folder = None if python else environment_folder(stack, process)
+    interpreter = python or str(folder and folder / "bin" / "python")
     values = {key: setting.value for key, setting in settings.items()}
     places = {
         "python": interpreter,
@@ -40,7 +40,7 @@ def steps(stack: Stack, process: Process, settings: Settings, *, python: str | N
         return tuple(_placed(word, places) for word in argv)
 
     first: list[Step] = []
-    if not python and not (folder / COMPLETE).is_file():
+    if folder and process.requirements and not (folder / COMPLETE).is_file():
         install = ("-m", "pip", "install", *process.pip, "--requirement", process.requirements)
         first.append(Step(kind="environment", argv=(sys.executable, "-m", "venv", str(folder))))
         first.append(Step(kind="install", argv=(interpreter, *install)))
@@ -60,7 +60,7 @@ def environment_folder(stack: Stack, process: Process) -> Path:
     """Return the folder of the stack's virtual environment; its name changes when what makes it changes."""
     made_of = hashlib.sha256()
     made_of.update("\0".join([platform.python_version(), *process.pip]).encode())
-    made_of.update((stack.root / process.requirements).read_bytes())
+    made_of.update((stack.root / process.requirements).read_bytes() if process.requirements else b"")
     for argv in process.prepare:
         made_of.update("\0".join(argv).encode())
         for word in argv:

@@ -84,6 +84,12 @@ class Plan:
         return tuple(step for step in self.steps if step.kind in kinds)
 
     @property
+    def model(self) -> str:
+        """The name that clients ask for."""
+        named = self.settings.get("SERVED_MODEL_NAME")
+        return named.value if named else self.stack.x.model
+
+    @property
     def port(self) -> int:
         """The port on this machine."""
         return int(self.settings["PORT"].value)
@@ -98,7 +104,7 @@ class Plan:
         return {
             "stack": self.stack.name,
             "engine": self.stack.x.engine,
-            "model": self.stack.x.model,
+            "model": self.model,
             "runtime": self.runtime,
             "profile": self.profile,
             "image": self.image,
@@ -150,6 +156,11 @@ def make(stack: Stack, host: Host, wishes: Wishes, *, shell_env: Mapping[str, st
         steps = with_docker.steps(stack, host, settings, shell_env)
         return replace(made, steps=steps, image=with_docker.image_of(stack, settings))
     process = _process_of(stack)
+    if not process.requirements and not wishes.python:
+        raise UsageError(
+            f"{stack.name} makes no environment of its own: without Docker it needs one that has the engine",
+            fix=wishes.typed("up", stack.name, "--python", "PATH"),
+        )
     folder = None if wishes.python else as_process.environment_folder(stack, process)
     return replace(
         made,

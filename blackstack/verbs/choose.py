@@ -34,6 +34,11 @@ class Found:
         return self.running.state == "running"
 
     @property
+    def model(self) -> str:
+        """The name that clients ask for."""
+        return str(self.note.get("asked_for", {}).get("model") or self.stack.x.model)
+
+    @property
     def half_started(self) -> bool:
         """Whether its `inv up` ended without an answer from it, and did not clean up: it was killed."""
         owner = proc.lives(self.note.get("pid"), self.note.get("born"))

@@ -146,7 +146,7 @@ def _clean_up(made: Plan, runtime: Runtime, progress: Progress, error: BaseExcep
 def _wait_for(runtime: Runtime, made: Plan, url: str, timeout: float | None) -> ready.Wait:
     return ready.Wait(
         url=url,
-        model=made.stack.x.model,
+        model=made.model,
         engine=ENGINES[made.stack.x.engine],
         timeout=timeout or made.stack.x.ready_s,
         api_key=made.api_key,
@@ -170,8 +170,8 @@ def _note(made: Plan, phase: str, answer: ready.Ready | None = None, *, identity
 def _say_how_to_use(made: Plan, already: Running | None, answer: ready.Ready) -> None:
     url = already.url if already else made.url
     key = f' -H "Authorization: Bearer {_where_the_key_is(made)}"' if made.api_key else ""
-    body = json.dumps({"model": made.stack.x.model, "prompt": "Once upon a time", "max_tokens": 32})
-    console.say(f"{made.stack.name} is up: {url}  model {made.stack.x.model}  ({made.runtime})")
+    body = json.dumps({"model": made.model, "prompt": "Once upon a time", "max_tokens": 32})
+    console.say(f"{made.stack.name} is up: {url}  model {made.model}  ({made.runtime})")
     console.say(f"  it answered: {ready.PROMPT}{answer.answer.rstrip()[:60]}…".replace("\n", " "))
     console.say(f"  curl {url}/v1/completions -H 'Content-Type: application/json'{key} -d {shlex.quote(body)}")
     console.say("  next: inv bench   inv logs --follow   inv down")

@@ -78,7 +78,7 @@ def _state_of(found: Found) -> dict[str, Any]:
         "runtime": running.runtime,
         "state": now,
         "url": running.url,
-        "model": found.stack.x.model,
+        "model": found.model,
         "since": running.started_at,
         "what": what,
         "exit_code": running.exit_code,

@@ -161,3 +161,33 @@ def test_what_the_network_needs_goes_into_a_build_as_secrets(
         "HTTPS_PROXY=http://proxy.example:3128",
     ]
     assert "BASE_IMAGE=python:3.12-slim" in step.argv
+
+
+def test_a_stack_without_requirements_runs_from_an_environment_that_is_there(repository: Path, host: Host) -> None:
+    compose = repository / "compose/toy.yaml"
+    compose.write_text(
+        compose.read_text().replace("    requirements: dockerfiles/toy/requirements.txt\n    pip: [--no-index]\n", "")
+    )
+
+    with pytest.raises(UsageError, match="makes no environment of its own") as caught:
+        make(repository, host, runtime="process")
+    assert "--python PATH" in str(caught.value)
+
+    made = make(repository, host, python="/opt/there/bin/python")
+    assert [step.kind for step in made.steps] == ["start"]
+    assert made.steps[-1].argv[0] == "/opt/there/bin/python"
+
+
+def test_the_model_is_the_one_that_the_knob_names(repository: Path, host: Host) -> None:
+    assert make(repository, host).model == "toy-model"
+
+    compose, env = repository / "compose/toy.yaml", repository / "env/toy.env"
+    knob = "    SERVED_MODEL_NAME: {type: text, about: the name that clients ask for}\n"
+    text = compose.read_text().replace("  knobs:\n", f"  knobs:\n{knob}")
+    compose.write_text(text.replace("--model, *model]", '--model, "${SERVED_MODEL_NAME:-toy-model}"]'))
+    env.write_text(f"{env.read_text()}SERVED_MODEL_NAME=toy-model\n")
+
+    made = make(repository, host, overrides=("SERVED_MODEL_NAME=other",))
+    assert made.model == "other"
+    assert made.asked_for()["model"] == "other"
+    assert made.steps[-1].argv[-1] == "other"

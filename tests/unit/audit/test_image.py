@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +18,7 @@ from blackstack.audit.layers import Entry, Layer, LayerError, materialise, merge
 from tests.unit.audit import build
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SITE = "usr/lib/python3.12/site-packages"
@@ -70,22 +73,43 @@ def test_a_link_takes_the_place_of_a_folder(tmp_path: Path) -> None:
     assert (root / "lib/x.so").read_bytes() == b"2"
 
 
-def test_packed_layers_are_read(tmp_path: Path) -> None:
-    plain = build.saved_image(tmp_path / "plain.tar", [{TORCH: b"x"}])
-    packed = tmp_path / "packed.tar"
-    with tarfile.open(plain) as source, tarfile.open(packed, "w") as target:
-        for member in source:
-            data = source.extractfile(member).read()  # type: ignore[union-attr]
-            if member.name.endswith("layer.tar"):
-                data = gzip.compress(data)
-            member.size = len(data)
-            target.addfile(member, io.BytesIO(data))
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+def test_packed_layers_are_read(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    packed = repacked(tmp_path, pack)
     (tmp_path / "out").mkdir()
 
     with packed.open("rb") as stream:
         root, _ = unpack(stream, tmp_path / "out")
 
     assert (root / TORCH).read_bytes() == b"x"
+
+
+def test_a_broken_zstd_layer_is_an_error_with_a_sentence(tmp_path: Path) -> None:
+    packed = repacked(tmp_path, lambda data: zstandard.compress(data)[:40] + b"\xff" * 40)
+
+    with pytest.raises(ImageError, match="a layer cannot be read"), opened(str(packed)):
+        pass
+
+
+def test_without_zstandard_a_zstd_layer_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = repacked(tmp_path, zstandard.compress)
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+
+    with pytest.raises(ImageError, match="pip install zstandard"), opened(str(packed)):
+        pass
+
+
+def repacked(tmp_path: Path, pack: Callable[[bytes], bytes]) -> Path:
+    """Save an image whose layer is packed, as a registry's layers are."""
+    plain, packed = build.saved_image(tmp_path / "plain.tar", [{TORCH: b"x"}]), tmp_path / "packed.tar"
+    with tarfile.open(plain) as source, tarfile.open(packed, "w") as target:
+        for member in source:
+            data = source.extractfile(member).read()  # type: ignore[union-attr]
+            if member.name.endswith("layer.tar"):
+                data = pack(data)
+            member.size = len(data)
+            target.addfile(member, io.BytesIO(data))
+    return packed
 
 
 def test_an_image_is_audited_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,56 @@
+"""`inv audit` hands its words on to the audit, and refuses what makes no sense."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from blackstack.errors import BlockedError, UsageError
+from blackstack.verbs.auditing import Answer, Subject, audit
+
+
+def test_a_folder_of_packages_is_audited_for_the_asked_capability(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert audit(Subject(site=str(tmp_path)), Answer(capability="9.0", form="json")) == 0
+
+    assert json.loads(capsys.readouterr().out)["gpu"] == "9.0"
+
+
+def test_sarif_is_what_code_scanning_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "usr/lib/python3.12/site-packages").mkdir(parents=True)
+
+    assert audit(Subject(root=str(tmp_path)), Answer(form="sarif")) == 0
+
+    assert json.loads(capsys.readouterr().out)["version"] == "2.1.0"
+
+
+def test_a_target_that_is_not_there_is_an_engine_s_failure_not_a_fine_audit(tmp_path: Path) -> None:
+    assert audit(Subject(site=str(tmp_path / "nowhere")), Answer()) == 3
+
+
+@pytest.mark.parametrize(
+    ("subject", "answer", "sentence"),
+    [
+        (Subject(), Answer(), "give one of --stack, --image, --python, --site, --root, --wheels"),
+        (Subject(site="a", root="b"), Answer(), "give one of"),
+        (Subject(site="a"), Answer(gpu="rtx-5090", capability="12.0"), "--gpu or --for, not both"),
+        (Subject(site="a"), Answer(gpu="rtx-6666"), "no GPU called 'rtx-6666'"),
+        (Subject(site="a"), Answer(driver="new"), "new"),
+    ],
+)
+def test_nonsense_is_refused_with_the_flags_that_there_are(subject: Subject, answer: Answer, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        audit(subject, answer)
+
+
+def test_a_stack_that_is_not_here_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    monkeypatch.setattr("blackstack.verbs.auditing.COMPLETE", "never-written")
+
+    with pytest.raises(BlockedError, match="nothing of llamacpp-cpu is here") as caught:
+        audit(Subject(stack="llamacpp-cpu"), Answer())
+
+    assert "inv build --stack llamacpp-cpu" in str(caught.value)
