@@ -255,10 +255,10 @@ class StandIn(type):
             return args[0]  # used as a decorator
         return StandIn(cls.__name__, (), {})
 
-    def __or__(cls, _: object) -> StandIn:  # type: ignore[override]
+    def __or__(cls, _: object) -> StandIn:
         return cls
 
-    def __ror__(cls, _: object) -> StandIn:  # type: ignore[override]
+    def __ror__(cls, _: object) -> StandIn:
         return cls
 
     def __getitem__(cls, key: object) -> object:

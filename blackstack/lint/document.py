@@ -40,7 +40,8 @@ class Document:
 
     def at(self, *where: int | str) -> str:
         """Return ``file:line`` of a key or an item, or of the nearest thing above it that has a line."""
-        line, data = 1, self.tree
+        line = 1
+        data: Any = self.tree
         for part in where:
             try:
                 place = data.lc.key(part) if isinstance(data, CommentedMap) else data.lc.item(part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,8 +11,7 @@ import pytest
 
 from blackstack.flags import became, closest, first_with, gone, versions
 from blackstack.flags.known import DATA, load
-
-from ..conftest import REPOSITORY
+from tests.unit.conftest import REPOSITORY
 
 ALL = [(engine, version) for engine in ("vllm", "sglang", "llamacpp") for version in versions(engine)]
 
@@ -95,8 +95,6 @@ def test_what_the_table_calls_gone_is_gone_from_the_newest_version(engine: str) 
 
 
 def test_our_own_server_s_flags_are_those_that_it_has(tmp_path: Path) -> None:
-    import subprocess
-
     extract = REPOSITORY / "blackstack/flags/extract.py"
     script = REPOSITORY / "dockerfiles/llamacpp-cpu/serve.py"
     version = versions("llamacpp")[-1]

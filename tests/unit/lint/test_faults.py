@@ -11,8 +11,7 @@ from ruamel.yaml import YAML
 
 from blackstack import catalog
 from blackstack.lint import RULES, examine
-
-from ..conftest import REPOSITORY
+from tests.unit.conftest import REPOSITORY
 
 HERE = Path(__file__).parent
 FAULTS: list[dict[str, Any]] = YAML(typ="safe").load(HERE / "faults.yaml")
