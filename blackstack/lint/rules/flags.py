@@ -154,11 +154,17 @@ def model_not_first(service: Service) -> Iterator[Fault]:
     known = engine.known
     if named and known.serve_refuses_model_flag:
         at = service.at(*words[named[0].at][0])
-        yield Fault(title=f"`serve` of {_called(known)} takes no --model", at=at, shown="--model", source=known.source)
+        yield Fault(
+            title=f"`serve` of {_called(known)} takes no --model",
+            at=at,
+            shown="--model",
+            severity=_sure(engine),
+            source=known.source,
+        )
     first = words[0][1] if words else ""
     if known.serve_wants_model_first and served and first.startswith("-") and not named:
         title = f"`serve` of {_called(known)} wants the model as its first word"
-        yield Fault(title=title, at=service.at(*words[0][0]), shown=first, source=known.source)
+        yield Fault(title=title, at=service.at(*words[0][0]), shown=first, severity=_sure(engine), source=known.source)
 
 
 def other_version(service: Service) -> Iterator[Fault]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from typing import Any, NoReturn
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blackstack.flags import Flag, Known, Reading, closest, read, versions
@@ -42,6 +43,13 @@ def oracle(known: Known) -> Oracle:
     for place in range(known.positionals):
         parser.add_argument(f"word{place}", nargs="?")
     return parser
+
+
+@functools.cache
+def real(engine: str, version: str) -> tuple[Known, Oracle]:
+    """Build the parser of an engine's version."""
+    known = load(engine, version)
+    return known, oracle(known)
 
 
 def refused(reading: Reading, known: Known) -> bool:
@@ -116,6 +124,7 @@ def lines(draw: st.DrawFn) -> tuple[Known, list[str]]:
     return known, draw(st.lists(words, max_size=6))
 
 
+@settings(deadline=None)
 @given(lines())
 def test_what_argparse_takes_and_refuses_is_read_so(line: tuple[Known, list[str]]) -> None:
     known, words = line
@@ -132,10 +141,10 @@ def test_what_argparse_takes_and_refuses_is_read_so(line: tuple[Known, list[str]
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
+@settings(deadline=None)
 @given(data=st.data())
 def test_every_beginning_of_an_engine_s_flag_means_what_argparse_says(engine: str, data: st.DataObject) -> None:
-    known = load(engine, data.draw(st.sampled_from(versions(engine))))
-    parser = oracle(known)
+    known, parser = real(engine, data.draw(st.sampled_from(versions(engine))))
     name = data.draw(st.sampled_from(sorted(name for name in known.by_name if name.startswith("--"))))
     begin = name[: data.draw(st.integers(3, len(name)))]
     matches = [option for option in known.by_name if option.startswith(begin)]

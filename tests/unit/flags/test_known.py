@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from blackstack.flags import became, closest, first_with, gone, versions
+from blackstack.flags import known as known_module
 from blackstack.flags.known import DATA, load
 from tests.unit.conftest import REPOSITORY
 
@@ -47,15 +48,23 @@ def test_versions_come_in_order() -> None:
         ("0.11.1rc2", "0.11.0"),
         ("0.11.0.post1", "0.11.0"),
         ("0.31.0", "0.19.1"),
-        ("0.32.1", "0.32.0"),
-        ("0.10.2", "0.11.0"),
-        ("0.11.0rc1", "0.11.0"),
-        ("99", versions("vllm")[-1]),
-        (None, versions("vllm")[-1]),
+        ("0.19.1rc1", "0.11.0"),
+        ("0.10.2", "0.9.2"),
+        ("0.9.2.dev3", "0.9.2"),
+        ("0.1", "0.9.2"),
+        ("99", "0.32.0"),
+        (None, "0.32.0"),
     ],
 )
-def test_a_version_without_data_gets_the_last_one_before_it(wanted: str | None, taken: str) -> None:
-    known = closest("vllm", wanted)
+def test_a_version_without_data_gets_the_last_one_before_it(
+    wanted: str | None, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("0.9.2", "0.11.0", "0.19.1", "0.32.0"):
+        data = json.loads((DATA / "vllm-0.11.0.json").read_text())
+        (tmp_path / f"toy-{version}.json").write_text(json.dumps({**data, "version": version}))
+    monkeypatch.setattr(known_module, "DATA", tmp_path)
+
+    known = closest("toy", wanted)
 
     assert known
     assert known.version == taken
@@ -73,12 +82,13 @@ def test_what_became_of_a_flag_is_known_from_the_table_and_from_older_data() -> 
     assert by_table
     assert "--attention-backend" in by_table.instead
     assert by_data
-    assert "0.11.0 had it" in by_data.why
+    assert "had it" in by_data.why
     assert became(newest, "--no-such-flag") is None
 
 
 def test_a_flag_of_a_later_version_is_known_to_be_one() -> None:
-    assert first_with(load("vllm", "0.11.0"), "--attention-backend") == "0.19.1"
+    assert first_with(load("vllm", "0.19.1"), "--linear-backend") in versions("vllm")
+    assert first_with(load("vllm", "0.19.1"), "--no-such-flag") == ""
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
