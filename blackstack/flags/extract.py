@@ -31,7 +31,8 @@ import tempfile
 import types
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.metadata import version as installed
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -101,7 +102,7 @@ def kind_of(convert: object) -> str:
     taken = {kind for kind, sample in SAMPLES.items() if _takes(convert, sample)}
     if "text" in taken:
         return "free"
-    for kind in ("size", "number", "whole", "json"):
+    for kind in ("json", "size", "number", "whole"):
         if kind in taken:
             return kind
     return "own"
@@ -320,11 +321,18 @@ def from_installed(engine: str) -> dict[str, Any]:
     return {**_made(Path(folder), ()), "version": importlib.import_module(engine).__version__}
 
 
+def _installed(name: str) -> str:
+    try:
+        return version_of(name)
+    except PackageNotFoundError:
+        return ""
+
+
 def _made(folder: Path, stood_in: Sequence[str]) -> dict[str, Any]:
     engine = folder.name
     parser, registry = PARSERS[engine](folder)
     named = set(named_variables(folder, PREFIXES[engine])) - set(registry)
-    more = {"torch": installed("torch"), "stood_in": sorted(stood_in)}
+    more = {"torch": _installed("torch"), "stood_in": sorted(stood_in)}
     return {**data_of(engine, "", parser, **more), "variables": sorted(registry), "also_named": sorted(named)}
 
 

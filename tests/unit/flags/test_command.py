@@ -76,7 +76,8 @@ def values_of(reading: Reading, known: Known) -> dict[str, Any]:
         stored[f"flag{known.flags.index(use.flag)}"] = (
             True if use.flag.nargs == 0 else (values[0] if values else None) if one else values
         )
-    return stored
+    loose = [word for _, word in reading.loose]
+    return {**stored, **{f"word{place}": (loose[place:] or [None])[0] for place in range(known.positionals)}}
 
 
 NAMES = st.text("ab-", min_size=1, max_size=4).map(lambda text: f"--{text}").filter(lambda name: name.strip("-"))
@@ -115,16 +116,17 @@ def lines(draw: st.DrawFn) -> tuple[Known, list[str]]:
         version="0",
         flags=tuple(kept),
         variables=frozenset(),
+        positionals=draw(st.integers(0, 1)),
         allow_abbrev=draw(st.booleans()),
     )
     beginnings = st.sampled_from(sorted(seen)).flatmap(
         lambda name: st.integers(3, len(name)).map(lambda length: name[:length])
     )
-    words = st.one_of(beginnings, NAMES, VALUES, st.builds("{}={}".format, beginnings, VALUES))
+    words = st.one_of(beginnings, VALUES, NAMES, VALUES, st.builds("{}={}".format, beginnings, VALUES))
     return known, draw(st.lists(words, max_size=6))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=1000)
 @given(lines())
 def test_what_argparse_takes_and_refuses_is_read_so(line: tuple[Known, list[str]]) -> None:
     known, words = line

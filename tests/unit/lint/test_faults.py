@@ -104,6 +104,14 @@ def test_a_key_that_must_be_given_opens_the_port_without_a_finding(tmp_path: Pat
     assert examine(path) == ()
 
 
+def test_what_the_x_stack_block_says_of_the_version_comes_before_the_image_s_tag(tmp_path: Path) -> None:
+    path = tmp_path / "compose.yaml"
+    block = "x-stack: {engine: vllm, engine_version: 0.11.0}\n"
+    path.write_text(block + BASES["vllm"].read_text().replace("--enforce-eager", "--lora-extra-vocab-size=256"))
+
+    assert "flag-removed" not in {finding.code for finding in examine(path)}
+
+
 def test_a_secret_is_never_shown(tmp_path: Path) -> None:
     path = tmp_path / "compose.yaml"
     path.write_text(BASES["vllm"].read_text().replace("${API_KEY:-}", "hunter2secret"))
