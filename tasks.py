@@ -76,21 +76,32 @@ def plan(
         raise Exit(code=code)
 
 
-@task(help={**HOW, "no_cache": "build every layer anew"}, iterable=["set_"])
+@task(
+    help={
+        **HOW,
+        "target": "another stage of the Dockerfile, such as from-source",
+        "no_cache": "build every layer anew",
+        "push": "then push it under this name, such as registry.example:5000/NAME:TAG",
+    },
+    iterable=["set_"],
+)
 def build(
     _c: Context,
     stack: str | None = None,
     runtime: str = "auto",
     profile: str | None = None,
     set_: Sequence[str] | None = None,
+    target: str | None = None,
+    push: str | None = None,
     *,
     no_cache: bool = False,
 ) -> None:
-    """Build the image of a stack; without Docker, its environment."""
+    """Build the image of a stack, and record it; without Docker, its environment."""
     with friendly():
-        from blackstack.verbs import running
+        from blackstack.verbs import building
 
-        running.build(stack, _wishes(runtime, profile, set_), no_cache=no_cache)
+        order = building.Order(target=target, no_cache=no_cache, push=push)
+        building.build(stack, _wishes(runtime, profile, set_), order)
 
 
 @task(

@@ -66,6 +66,18 @@ class Host:
     python: str
     revision: str = ""
 
+    def as_record(self) -> dict[str, object]:
+        """Return what a record says of the machine that it was made on."""
+        engine = {"docker": self.engine.version, "compose": self.engine.compose} if self.engine else {}
+        return {
+            "cpu": self.cpu,
+            "cores": self.cores,
+            "memory_bytes": self.memory_bytes,
+            "system": self.system,
+            "blackstack_revision": self.revision,
+            **engine,
+        }
+
 
 def look(root: Path) -> Host:
     """Look at this machine."""

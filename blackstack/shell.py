@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from blackstack.errors import BlackstackError, BlockedError
 from blackstack.interrupt import undisturbed
 
-TAIL_LINES = 40  # of a followed command's output, kept for the error
+TAIL_LINES = 200  # of a followed command's output, kept for the error
 GRACE_S = 10.0  # between asking a command to stop and killing it
 
 

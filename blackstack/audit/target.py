@@ -63,7 +63,8 @@ def of_python(executable: Path, library_path: tuple[str, ...] = ()) -> Target:
         raise TargetError(f"{executable} has no folder of packages beside it ({prefix}/lib/python3*/site-packages)")
     version = _version(config.get("version", "")) or _version(f"python{config.get('version', '')}")
     version = version or _version(str(executable.resolve())) or _version(str(sites[0]))
-    names = tuple(dict.fromkeys(str(site) for site in sites))
+    # Debian's venv links lib64 to lib: one folder under two names, in which everything would be counted twice.
+    names = tuple({site.resolve(): str(site) for site in reversed(sites)}.values())[::-1]
     return Target(Root(Path("/")), names, str(executable), version, library_path=library_path)
 
 

@@ -86,10 +86,12 @@ class Build(Block):
     Attributes:
         dockerfile: its path from the repository's root; the folder is the build context.
         args: the knobs that are handed to the build.
+        contexts: further folders by the name that the Dockerfile has for them, such as the audit that it ends with.
     """
 
     dockerfile: str
     args: tuple[str, ...] = ()
+    contexts: Mapping[str, str] = Field(default_factory=dict)
 
 
 class Process(Block):
@@ -123,8 +125,8 @@ class XStack(Block):
         engine: a key of ``blackstack.engines.ENGINES``.
         engine_version: the engine's own version in the pinned image, such as ``0.11.0``: which flags it knows; absent
             where a pin does not say, as with a nightly.
-        model: the name that clients ask for, unless a knob SERVED_MODEL_NAME says another.
-        status: how far it was proved, and ``evidence`` by what.
+            model: the name that clients ask for, unless a knob SERVED_MODEL_NAME says another.
+            status: how far it was proved, and ``evidence`` by what.
         service: the compose service that is the server.
         ready_s: seconds within which it should have answered on an ordinary machine.
         needs, build, process, knobs, profiles: see their classes.

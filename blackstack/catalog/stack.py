@@ -202,13 +202,15 @@ class _Reader:
                     yield f"{line}: profile {name} sets {key} to {str(value)!r}, but {wrong}"
 
     def _file_faults(self, data: CommentedMap, x: XStack) -> Iterator[str]:
-        named = [("build", "dockerfile", x.build.dockerfile)] if x.build else []
-        named += [("process", "requirements", x.process.requirements)] if x.process and x.process.requirements else []
-        for block, key, value in named:
+        files = [(("build", "dockerfile"), x.build.dockerfile)] if x.build else []
+        files += [(("process", "requirements"), x.process.requirements)] if x.process and x.process.requirements else []
+        folders = [(("build", "contexts", name), path) for name, path in x.build.contexts.items()] if x.build else []
+        for where, value in (*files, *folders):
             path = (self.root / value).resolve()
-            if not path.is_relative_to(self.root.resolve()) or not path.is_file():
-                line = self._at(_line(data["x-stack"][block], (key,)))
-                yield f"{line}: no such file in this repository: {value}"
+            there = path.is_dir() if where[1] == "contexts" else path.is_file()
+            if not path.is_relative_to(self.root.resolve()) or not there:
+                line = self._at(_line(data["x-stack"], where))
+                yield f"{line}: no such {'folder' if where[1] == 'contexts' else 'file'} in this repository: {value}"
 
     def _at(self, line: int) -> str:
         return f"{self.path.relative_to(self.root)}:{line}"

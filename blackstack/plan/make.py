@@ -189,5 +189,9 @@ def _runtime(stack: Stack, host: Host, wishes: Wishes) -> tuple[RuntimeName, str
 
 def _process_of(stack: Stack) -> Process:
     if stack.x.process is None:
-        raise UsageError(f"{stack.name} cannot run without Docker", why="its compose file has no `process:` in x-stack")
+        raise UsageError(
+            f"{stack.name} cannot run without Docker",
+            why="its compose file has no `process:` in x-stack",
+            fix=["inv up --stack llamacpp-cpu   # runs everywhere", "inv stacks --json   # `runtimes` of each"],
+        )
     return stack.x.process

@@ -8,7 +8,7 @@ from typing import Literal
 
 from blackstack import shell
 
-StepKind = Literal["build", "pull", "environment", "install", "prepare", "start"]
+StepKind = Literal["build", "pull", "push", "environment", "install", "prepare", "start"]
 HIDDEN = "…"  # in the place of a secret
 
 

@@ -53,8 +53,23 @@ def compose_argv(stack: Stack, *words: str) -> tuple[str, ...]:
     return ("docker", "compose", "--file", str(path), "--project-name", stack.project, *words)
 
 
-def build_step(stack: Stack, host: Host, settings: Settings, shell_env: Mapping[str, str], *words: str) -> Step:
-    """Return the command that builds the stack's image.
+def tag_of(settings: Settings, target: str | None) -> str:
+    """Return the name that a build gets; a stage that is not the last one never takes the stack's own."""
+    image = settings["IMAGE"].value
+    if not target:
+        return image
+    return f"{image}-{target}" if ":" in image.rpartition("/")[2] else f"{image}:{target}"
+
+
+def build_step(
+    stack: Stack,
+    host: Host,
+    settings: Settings,
+    shell_env: Mapping[str, str],
+    *words: str,
+    target: str | None = None,
+) -> Step:
+    """Return the command that builds the stack's image, or another stage of its Dockerfile.
 
     What a company's network needs goes in as BuildKit secrets: the CA bundle, the package index, proxies. A secret
     is mounted while a line of the Dockerfile runs and is in no layer and on no command line
@@ -74,8 +89,9 @@ def build_step(stack: Stack, host: Host, settings: Settings, shell_env: Mapping[
         "--file",
         build.dockerfile,
         "--tag",
-        settings["IMAGE"].value,
+        tag_of(settings, target),
         "--load",
+        *(("--target", target) if target else ()),
     ]
     version = settings["IMAGE"].value.rpartition("/")[2].partition(":")[2]
     for key, value in (("VERSION", version), ("REVISION", host.revision)):  # its OCI labels
@@ -92,6 +108,8 @@ def build_step(stack: Stack, host: Host, settings: Settings, shell_env: Mapping[
     wheels = shell_env.get("PIP_FIND_LINKS", "")
     if wheels and Path(wheels).is_dir():
         argv += ["--build-context", f"wheels={wheels}"]
+    for name, folder in build.contexts.items():
+        argv += ["--build-context", f"{name}={folder}"]
     folder = str(Path(build.dockerfile).parent)
     return Step(kind="build", argv=(*argv, *words, folder), env=env, shown=dict.fromkeys(env, HIDDEN))
 

@@ -168,7 +168,21 @@ def _running(stack: Stack, facts: dict[str, Any]) -> Running:
 
 # What docker, buildx and compose print, what it means, and what helps: the first that fits is said.
 _CAUSES: tuple[tuple[tuple[str, ...], str, list[str]], ...] = (
-    (("no space left on device",), "the disk is full", ["docker system df", "docker builder prune"]),
+    (
+        ("no space left on device", "No space left on device"),
+        "the disk is full",
+        ["docker system df", "docker builder prune"],
+    ),
+    (
+        ("gate stopped the build: ",),
+        "it would not be what was asked for",
+        ["constraints.txt, the versions at the head of the Dockerfile and the index have to agree"],
+    ),
+    (
+        ("exec format error", "no match for platform in manifest", "does not match the specified platform"),
+        "the base image is of another processor's architecture",
+        ["docker image inspect --format '{{.Architecture}}' BASE_IMAGE", "uname --machine"],
+    ),
     (
         ("port is already allocated", "address already in use", "Ports are not available"),
         "the port was taken in the meantime",
@@ -178,6 +192,21 @@ _CAUSES: tuple[tuple[tuple[str, ...], str, list[str]], ...] = (
         ("CERTIFICATE_VERIFY_FAILED", "certificate signed by unknown authority", "certificate verify failed"),
         "something on the way to the index or the registry shows a certificate that is not trusted",
         ["export PIP_CERT=/path/to/your/ca-bundle.crt   # inv build hands it to the build as a secret"],
+    ),
+    (
+        (
+            "Failed to establish a new connection",
+            "Temporary failure in name resolution",
+            "IncompleteRead",
+            "Read timed out",
+        ),
+        "the package index was not reached, or the connection was cut",
+        ["the same command again: what was downloaded is kept", "behind a proxy: export HTTPS_PROXY, or PIP_INDEX_URL"],
+    ),
+    (
+        ("ResolutionImpossible", "Cannot install ", "No matching distribution found"),
+        "pip finds no versions that fit together",
+        ["constraints.txt and the versions at the head of the Dockerfile have to agree"],
     ),
     (
         (

@@ -60,7 +60,7 @@ def bench(order: Order, workload: Workload) -> None:
         result = results.Result(
             asked_for={**_asked_for(found, measured.target), "workload": workload.as_dict()},
             found_inside={**told["found"], **_found_inside(found, target)},
-            ran_on={**told["ran_on"], **_ran_on(host.look(ROOT))},
+            ran_on={**told["ran_on"], **host.look(ROOT).as_record()},
             measured={key: told[key] for key in ("tool", "runs", "repeats")},
         )
     name = found.stack.name if found else "url"
@@ -147,18 +147,6 @@ def _get(target: Target, path: str) -> dict[str, Any]:
         data = answer.json() if answer.ok else {}
         return data if isinstance(data, dict) else {}
     return {}
-
-
-def _ran_on(machine: host.Host) -> dict[str, Any]:
-    engine = {"docker": machine.engine.version, "compose": machine.engine.compose} if machine.engine else {}
-    return {
-        "cpu": machine.cpu,
-        "cores": machine.cores,
-        "memory_bytes": machine.memory_bytes,
-        "system": machine.system,
-        "blackstack_revision": machine.revision,
-        **engine,
-    }
 
 
 def _show(target: Target, measured: Measurement, result: results.Result, path: Path) -> None:

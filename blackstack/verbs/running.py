@@ -1,4 +1,4 @@
-"""Build, up, down: what changes the machine. Whatever goes wrong, nothing half-started is left."""
+"""Up, down: what starts and stops. Whatever goes wrong, nothing half-started is left."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
-from blackstack import catalog, console, doctor, plan, ready
+from blackstack import catalog, console, doctor, ready
 from blackstack.engines import ENGINES
 from blackstack.errors import BlackstackError, BlockedError
 from blackstack.interrupt import Interruption, deferred, interruptible, undisturbed
@@ -17,21 +17,8 @@ from blackstack.plan import Plan, Wishes
 from blackstack.progress import Progress, StageClock
 from blackstack.runtime import proc, state
 from blackstack.runtime.base import Running, Runtime
-from blackstack.verbs.choose import ROOT, Found, all_up, find, named, only, planned, runtime_called, short
+from blackstack.verbs.choose import ROOT, Found, all_up, find, named, only, planned, runtime_called
 from blackstack.verbs.diagnosing import WHOLE_LOG, facts_of, name_the_cause
-
-
-def build(stack: str | None, wishes: Wishes, *, no_cache: bool = False) -> None:
-    """Build the stack's image; with the process runtime, its environment."""
-    with interruptible() as interruption, console.progress() as progress:
-        made, machine = planned(named(stack), wishes)
-        interruption.leaves = f"{made.stack.name} was not built; nothing half-made is left"
-        if made.runtime == "docker":
-            words = ("--no-cache",) if no_cache else ()
-            step = plan.build_step(made.stack, machine, made.settings, os.environ, *words)
-            made = replace(made, steps=(step,))
-        runtime_called(made.runtime).prepare(made, progress)
-    console.say(f"{made.stack.name} is built: {made.image or short(made.environment)}")
 
 
 def up(stack: str | None, wishes: Wishes, *, timeout: float | None = None) -> None:

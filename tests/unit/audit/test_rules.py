@@ -284,6 +284,15 @@ def test_what_is_not_there_is_said_with_exit_code_3(tmp_path: Path, capsys: pyte
         main(["--site", str(tmp_path), "--gpu", "rtx-9999"])
 
 
+def test_a_folder_of_packages_under_two_names_is_counted_once(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").touch()
+    (tmp_path / "lib/python3.11/site-packages").mkdir(parents=True)
+    (tmp_path / "lib64").symlink_to("lib")
+
+    assert of_python(tmp_path / "bin/python").sites == (str(tmp_path / "lib/python3.11/site-packages"),)
+
+
 def test_a_virtual_environment_is_found_from_its_python(tmp_path: Path) -> None:
     site = tmp_path / "lib/python3.12/site-packages"
     site.mkdir(parents=True)
