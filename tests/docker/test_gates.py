@@ -30,9 +30,13 @@ PINS = {
     "vllm": "0.11.0",
     "flashinfer-python": "0.3.1",
 }
+BUILD_S = 600.0  # a toy's build takes half a minute, on busy cores several
 EXTENSIONS = ("_C.abi3.so", "_moe_C.abi3.so", "vllm_flash_attn/_vllm_fa2_C.abi3.so")
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="makes its libraries with gcc")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("gcc") is None, reason="makes its libraries with gcc"),
+    pytest.mark.timeout(BUILD_S + 60),
+]
 
 
 def wheel(folder: Path, site: Path, name: str) -> None:
@@ -103,7 +107,7 @@ def test_what_was_asked_for_is_built_audited_sealed_and_recorded(
 ) -> None:
     wheels(tmp_path / "wheels", exports=[build.NEW_SYMBOL])
 
-    said = shell.inv("build", "--stack", STACK)
+    said = shell.inv("build", "--stack", STACK, timeout=BUILD_S)
 
     assert said.code == 0, said.all
     (path,) = (shell.root / "results/builds").glob(f"{STACK}-*.json")
@@ -128,7 +132,7 @@ def test_a_pair_that_cannot_load_is_built_to_no_image(
 ) -> None:
     wheels(tmp_path / "wheels", exports=[build.OLD_SYMBOL])  # as torch 2.9.1 has it, under a vLLM for 2.8
 
-    said = shell.inv("build", "--stack", STACK)
+    said = shell.inv("build", "--stack", STACK, timeout=BUILD_S)
 
     assert said.code == 1, said.all
     assert "it would not be what was asked for" in said.err
@@ -168,7 +172,7 @@ def test_an_index_that_serves_another_torch_is_stopped(
 ) -> None:
     wheels(tmp_path / "wheels", torch=torch, cuda=cuda)
 
-    said = shell.inv("build", "--stack", STACK)
+    said = shell.inv("build", "--stack", STACK, timeout=BUILD_S)
 
     assert said.code == 1, said.all
     assert f"torch {torch} is built for CUDA {cuda or 'none'}, not 12.8" in said.err
@@ -182,7 +186,7 @@ def test_versions_that_contradict_the_constraints_are_refused(
     dockerfile = shell.root / "dockerfiles" / STACK / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text().replace("ARG TORCH_VERSION=2.8.0", "ARG TORCH_VERSION=2.7.1"))
 
-    said = shell.inv("build", "--stack", STACK)
+    said = shell.inv("build", "--stack", STACK, timeout=BUILD_S)
 
     assert said.code == 1, said.all
     assert "pip finds no versions that fit together" in said.err
@@ -196,7 +200,7 @@ def test_a_network_that_is_cut_in_a_pip_step_is_said(
     wheels(tmp_path / "wheels")
     next((tmp_path / "wheels").glob("vllm-*.whl")).unlink()
 
-    said = shell.inv("build", "--stack", STACK, env={"PIP_INDEX_URL": "http://127.0.0.1:9/simple"})
+    said = shell.inv("build", "--stack", STACK, timeout=BUILD_S, env={"PIP_INDEX_URL": "http://127.0.0.1:9/simple"})
 
     assert said.code == 1, said.all
     assert "the package index was not reached" in said.err
@@ -209,7 +213,7 @@ def test_a_base_image_with_a_digest_that_is_nowhere_is_said(
 ) -> None:
     wrong = f"127.0.0.1:9/python@sha256:{'0' * 64}"
 
-    said = shell.inv("build", "--stack", STACK, env={"BASE_IMAGE": wrong})
+    said = shell.inv("build", "--stack", STACK, timeout=BUILD_S, env={"BASE_IMAGE": wrong})
 
     assert said.code == 1, said.all
     assert "an image cannot be pulled" in said.err
@@ -222,7 +226,7 @@ def test_of_two_builds_at_once_the_second_says_that_somebody_is_at_work(shell: S
     first = shell.begin("build", "--stack", STACK)
     read_until(first, "docker buildx build")
 
-    second = shell.inv("build", "--stack", STACK)
+    second = shell.inv("build", "--stack", STACK, timeout=BUILD_S)
 
     assert second.code == 1, second.all
     assert "somebody else is at work on it" in second.err

@@ -10,8 +10,8 @@ import stack
 
 EXTENSIONS = ("vllm._C", "vllm._moe_C", "vllm.vllm_flash_attn._vllm_fa2_C")
 
-# The parser object and not `vllm serve --help`; and a device by name, or it stops at «Failed to infer device type» where
-# there is no GPU.
+# The parser object and not `vllm serve --help`, and a device by name: where there is no GPU either stops at «Failed to
+# infer device type».
 PARSE = """
 import json, sys
 from vllm.platforms import current_platform
