@@ -52,7 +52,7 @@ LEFT_OUT = re.compile(
     re.IGNORECASE,
 )
 SAMPLES = {"text": "abc", "whole": "3", "number": "0.5", "size": "2k", "json": '{"a": 1}'}
-_JSON_WITHIN = 400  # characters of a help text that are kept, where it says that a flag is deprecated
+_HELP_KEPT = 400  # characters of a help text that are kept, where it says that a flag is deprecated
 
 
 def flags_of(parser: argparse.ArgumentParser) -> list[dict[str, Any]]:
@@ -144,7 +144,7 @@ def _deprecation(parser: argparse.ArgumentParser, action: argparse.Action) -> st
     if error := getattr(action, "error_message", None):
         return str(error)
     if marked or kind.startswith("Deprecated") or re.match(r"[(\[]?deprecated", help_text, re.IGNORECASE):
-        return help_text[:_JSON_WITHIN] or "the engine marks it as deprecated"
+        return help_text[:_HELP_KEPT] or "the engine marks it as deprecated"
     return ""
 
 

@@ -76,7 +76,7 @@ def values_of(reading: Reading, known: Known) -> dict[str, Any]:
         stored[f"flag{known.flags.index(use.flag)}"] = (
             True if use.flag.nargs == 0 else (values[0] if values else None) if one else values
         )
-    loose = [word for _, word in reading.loose]
+    loose: list[str | None] = [word for _, word in reading.loose]
     return {**stored, **{f"word{place}": (loose[place:] or [None])[0] for place in range(known.positionals)}}
 
 

@@ -115,3 +115,11 @@ def test_our_own_server_s_flags_are_those_that_it_has(tmp_path: Path) -> None:
 
     moving = ("date", "python")
     assert {**kept, **dict.fromkeys(moving)} == {**fresh, **dict.fromkeys(moving)}
+
+
+@pytest.mark.parametrize("version", versions("vllm"))
+def test_a_flag_that_takes_json_is_known_to(version: str) -> None:
+    flag = load("vllm", version).by_name["--speculative-config"]
+
+    assert flag.fault('{"method": "ngram", "num_speculative_tokens": 4}') == ""
+    assert flag.fault("{method: ngram}") == "must be JSON"
