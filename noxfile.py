@@ -31,6 +31,11 @@ STACKS = [path.stem for path in COMPOSE_FILES]
 DEV = ROOT / ".nox" / "dev"
 REQUIRE_DOCKER = os.environ.get("BLACKSTACK_REQUIRE_DOCKER") == "1"
 
+EXTRACT = ROOT / "blackstack" / "flags" / "extract.py"
+TORCH = "torch==2.13.0+cpu"
+TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
+TORCH_NEEDS = ("filelock", "fsspec", "jinja2", "networkx", "packaging", "setuptools<82", "sympy", "typing-extensions")
+
 # What an image gets on a server too: nothing but its scratch folders can be written to, and no network here.
 CAGE = (
     *("docker", "run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL"),
@@ -71,6 +76,8 @@ def lint(session: nox.Session) -> None:
     session.run(tool("python"), "-m", "blackstack.diagnose.guide", "--check", external=True)
     session.run(tool("python"), "-m", "blackstack.doctor.guide", "--check", external=True)
     session.run(tool("inv"), "matrix", "--check", external=True)
+    session.run(tool("python"), "-m", "blackstack.lint.guide", "--check", external=True)
+    session.run(tool("inv"), "lint", external=True)
     problem = no_compose(session)
     if problem:
         skip_docker(session, problem)
@@ -163,6 +170,49 @@ def diagnose_eval(session: nox.Session) -> None:
     tool = dev(session)
     words = ("blackstack.diagnose.evaluate", str(labelled), "--at-least", "0.95")
     session.run(tool("python"), "-m", *words, external=True)
+
+
+@nox.session(name="parsers", venv_backend="none", default=False)
+def parsers(session: nox.Session) -> None:
+    """Take the flags of an engine's version from its wheel: nox -s parsers -- vllm==0.33.0 sglang==0.5.23."""
+    if not session.posargs:
+        session.error("name a wheel, such as vllm==0.33.0")
+    for wanted in session.posargs:
+        if not re.fullmatch(r"(vllm|sglang)==[\w.]+", wanted):
+            session.error(f"a wheel is named as vllm==0.33.0 or sglang==0.5.23, not {wanted!r}")
+        with tempfile.TemporaryDirectory() as folder:
+            take_parser(session, wanted, Path(folder))
+    # Our own server for llama.cpp is no wheel.
+    pins = (ROOT / "dockerfiles/llamacpp-cpu/requirements.txt").read_text()
+    version = re.search(r"^xllamacpp==(\S+)", pins, re.MULTILINE)
+    if version:
+        words = ("--script", str(ROOT / "dockerfiles/llamacpp-cpu/serve.py"), "--version", version[1])
+        session.run(sys.executable, str(EXTRACT), *words, external=True)
+
+
+def take_parser(session: nox.Session, wanted: str, folder: Path) -> None:
+    """Make the environment that a wheel's parser needs, without kernels for GPUs, and write its flags down."""
+    bare = [sys.executable, "-m", "venv", str(folder / "venv")]
+    session.run(*bare, external=True)
+    tool = Tools(folder / "venv")
+    pip = (tool("python"), "-m", "pip", "--disable-pip-version-check")
+    here = ("--no-deps", "--only-binary=:all:", "--dest", str(folder))
+    session.run(*pip, "download", "--quiet", *here, wanted, external=True)
+    (wheel,) = folder.glob("*.whl")
+    listed = session.run(tool("python"), str(EXTRACT), "--requirements", str(wheel), silent=True, external=True)
+    asked, newest = folder / "requirements.txt", folder / "names.txt"
+    asked.write_text(str(listed))
+    newest.write_text(re.sub(r"(?m)^([\w.-]+(?:\[[\w,-]+\])?)[^;\n]*", r"\1", str(listed)))
+    # The CPU build, whichever release the wheel asks for: a parser is made of Python.
+    torch = ("--no-deps", "--index-url", os.environ.get("TORCH_INDEX", TORCH_INDEX), TORCH)
+    session.run(*pip, "install", "--quiet", *torch, external=True)
+    session.run(*pip, "install", "--quiet", *TORCH_NEEDS, external=True)
+    try:
+        session.run(*pip, "install", "--quiet", "--requirement", str(asked), external=True)
+    except nox.command.CommandFailed:
+        session.log("# The versions asked for are not to be had together; a parser is made with the newest too")
+        session.run(*pip, "install", "--quiet", "--requirement", str(newest), external=True)
+    session.run(tool("python"), str(EXTRACT), str(wheel), external=True)
 
 
 @nox.session(name="audit-oracle", venv_backend="none")

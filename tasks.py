@@ -885,6 +885,23 @@ def matrix(_c: Context, *, check: bool = False, json_: bool = False) -> None:
         matrixing.matrix(check=check, as_json=json_)
 
 
+@task(
+    help={
+        "stack": "one of ours (default: all of them)",
+        "file": "any compose file instead, also one that knows nothing of blackstack",
+        "json_": "for machines",
+    }
+)
+def lint(_c: Context, stack: str | None = None, file: str | None = None, *, json_: bool = False) -> None:
+    """Say what in a compose file will not work, is not safe, or means another flag: nothing is started."""
+    with friendly():
+        from blackstack.verbs import linting
+
+        code = linting.lint(stack=stack, file=file, as_json=json_)
+    if code:
+        raise Exit(code=code)
+
+
 def _form(**asked: bool) -> str | None:
     """Return the one way of printing that was asked for."""
     from blackstack.errors import UsageError

@@ -15,9 +15,9 @@ FLOORS = (
     ("finding", "heartbeat"),
     ("errors",),
     ("interrupt",),
-    ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "registry", "fit"),
+    ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "registry", "fit", "flags"),
     ("catalog", "host", "console", "comparison", "forensics", "change", "archive", "promotions"),
-    ("plan", "facts", "pins", "report", "matrix"),
+    ("plan", "facts", "pins", "report", "matrix", "lint"),
     ("fitcheck",),
     ("doctor", "runtime", "export"),
     ("ready",),
@@ -38,6 +38,7 @@ ALONE = {
     "errors": {"finding"},
     "fit": {"errors"},
     "heartbeat": set(),
+    "flags": set(),
     "finding": set(),
 }
 PACKAGE = REPOSITORY / "blackstack"
