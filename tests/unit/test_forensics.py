@@ -12,7 +12,6 @@ import pytest
 
 from blackstack import forensics
 
-NOW = datetime.now(tz=UTC)
 XID = "NVRM: Xid (PCI:0000:01:00): 31, pid=77, name=python3, MMU Fault"
 
 
@@ -27,7 +26,7 @@ def kmsg(folder: Path, record: tuple[float, str]) -> Path:
 
 def seconds_ago(seconds: float) -> str:
     """Return a time of before as records have it."""
-    return (NOW - timedelta(seconds=seconds)).isoformat(timespec="seconds")
+    return (datetime.now(tz=UTC) - timedelta(seconds=seconds)).isoformat(timespec="seconds")
 
 
 def test_a_fault_of_the_card_is_found(tmp_path: Path) -> None:

@@ -89,8 +89,8 @@ def check_vram(case: Case) -> Finding | None:
 
 def check_fit(case: Case) -> Finding | None:
     """The model, with the context that is asked for, fits the card: by arithmetic, before anything is loaded."""
-    if case.plan is None or case.card is None or not case.card.total_mib:
-        return None
+    if case.plan is None or case.card is None or not case.card.total_mib or check_vram(case):
+        return None  # of a card that is too small as a whole, that is the better sentence
     return fitcheck.check_fit(case.plan, case.card.name, case.card.total_mib)
 
 

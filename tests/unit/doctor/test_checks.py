@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from blackstack import plan
 from blackstack.doctor import CHECKS, Case, examine
 from blackstack.doctor.checks.room import GIB
 from blackstack.doctor.texts import texts
@@ -189,6 +190,18 @@ def test_a_card_of_32_gb_by_name_is_one_although_it_has_a_little_less(make_case:
     stack = replace(case.plan.stack, x=x)
 
     assert codes(Case(host=case.host, facts=case.facts, plan=replace(case.plan, stack=stack))) == []
+
+
+def test_a_model_that_cannot_fit_the_card_is_refused(make_case: Make) -> None:
+    case = make_case()
+    assert case.plan is not None
+    again = plan.make(
+        case.plan.stack, case.host, replace(case.plan.wishes, overrides=("MODEL=Qwen/Qwen3-32B",)), shell_env={}
+    )
+
+    (finding,) = examine(replace(case, plan=again)).findings
+
+    assert (finding.code, finding.severity) == ("model-does-not-fit", "error")
 
 
 def test_every_text_is_a_check_s_and_every_check_has_its_texts() -> None:
