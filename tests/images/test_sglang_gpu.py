@@ -46,7 +46,6 @@ class Engine(unittest.TestCase):
             with self.subTest(name):
                 gpu.run(LOAD, str(gpu.SITE / "sgl_kernel" / f"{name}.*.so"))
 
-
     def test_torchao_does_without_its_compiled_part_of_another_torch(self) -> None:
         gpu.run("import torchao.quantization")
 
