@@ -60,7 +60,17 @@ DRIVER_CALLS = (
     *("cuMemCreate", "cuMemRelease", "cuMemMap", "cuMemUnmap", "cuMemSetAccess", "cuMemGetAllocationGranularity"),
     *("cuMemAddressReserve", "cuMemAddressFree", "cuMemExportToShareableHandle", "cuMemImportFromShareableHandle"),
     *("cuMulticastCreate", "cuMulticastAddDevice", "cuMulticastBindMem", "cuMulticastGetGranularity"),
-    *("cuStreamWriteValue32_v2", "cuStreamWaitValue32_v2", "cuMemGetHandleForAddressRange", "cuLibraryLoadData"),
+    *("cuDevResourceGenerateDesc", "cuDevSmResourceSplitByCount", "cuGreenCtxStreamCreate", "cuGreenCtxRecordEvent"),
+    *("cuGreenCtxWaitEvent", "cuCtxGetDevResource", "cuStreamGetGreenCtx", "cuMemcpyDtoHAsync_v2"),
+    *("cuCtxFromGreenCtx", "cuCtxPopCurrent_v2", "cuCtxPushCurrent_v2", "cuDeviceGetDevResource", "cuGreenCtxCreate"),
+    *("cuGreenCtxDestroy", "cuGreenCtxGetDevResource", "cuMemGetAddressRange_v2", "cuMemRetainAllocationHandle"),
+    *(
+        "cuStreamCreate",
+        "cuStreamWriteValue32_v2",
+        "cuStreamWaitValue32_v2",
+        "cuMemGetHandleForAddressRange",
+        "cuLibraryLoadData",
+    ),
 )
 
 
