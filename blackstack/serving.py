@@ -64,6 +64,7 @@ def wait_for(runtime: Runtime, made: Plan, url: str, timeout: float | None) -> r
         observe=lambda: runtime.observe(made.stack),
         tail=lambda count: runtime.tail(made.stack, count),
         again=made.again(),
+        noise=made.noise,
     )
 
 

@@ -254,7 +254,7 @@ class Reader:
         """Name the failure that explains the rest, most telling first."""
         told, events = self._told, len(self._stamps)
         unanswered = exchange.end == "closed" and not self._status
-        garbage = degenerate(text, events)
+        garbage = degenerate(text, events) if exchange.request.judged else ""
         signs: tuple[tuple[object, str, str], ...] = (
             (exchange.end == "connect" or unanswered, "connect", exchange.detail or "closed before the answer began"),
             (exchange.end == "timeout", "timeout", f"{events} events had come"),

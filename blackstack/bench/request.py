@@ -17,12 +17,14 @@ class Request:
     Attributes:
         wire: the HTTP/1.1 message, head and body.
         output_tokens: how many tokens were asked for; 0 where that means nothing.
+        judged: whether degenerate text in the answer is a failure.
         turn: which one of a conversation it is, from 1; 0 where there is none.
         following: makes the next turn from the answer to this one; None where this is the last.
     """
 
     wire: bytes
     output_tokens: int = 0
+    judged: bool = True
     turn: int = 0
     following: Callable[[str], Request] | None = None
 
@@ -33,6 +35,7 @@ class Envelope:
     def __init__(self, target: Target, address: Address) -> None:
         key = f"Authorization: Bearer {target.api_key}\r\n" if target.api_key else ""
         self._base = address.base
+        self._judged = not target.noise
         self._common = f"Host: {address.authority}\r\nUser-Agent: blackstack-bench\r\n{key}"
 
     def get(self, path: str) -> Request:
@@ -46,4 +49,4 @@ class Envelope:
             f"POST {self._base}{path} HTTP/1.1\r\n{self._common}"
             f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
         )
-        return Request(wire=head.encode() + data, output_tokens=output_tokens)
+        return Request(wire=head.encode() + data, output_tokens=output_tokens, judged=self._judged)

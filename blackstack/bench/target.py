@@ -19,11 +19,13 @@ class Target:
         url: its root, with or without a trailing ``/v1``.
         model: the name to ask for; ``None`` means «the only one that is served».
         api_key: sent as a bearer token; absent from ``repr`` and from every result.
+        noise: its text means nothing, because its weights are random: then degenerate text is no failure.
     """
 
     url: str = EXAMPLE
     model: str | None = None
     api_key: str | None = field(default=None, repr=False)
+    noise: bool = False
 
     @property
     def address(self) -> Address:

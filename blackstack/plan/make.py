@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from blackstack import shell
-from blackstack.catalog import Settings, Stack, settle
+from blackstack.catalog import Settings, Stack, settle, template
 from blackstack.catalog.schema import Process, is_loopback
+from blackstack.engines import ENGINES
 from blackstack.errors import BlockedError, UsageError, unknown_name
 from blackstack.host import Host
 from blackstack.plan import as_process, with_docker
@@ -96,6 +98,14 @@ class Plan:
         return named.value if named else self.stack.x.model
 
     @property
+    def noise(self) -> bool:
+        """Whether the server's weights are random, so that its answers mean nothing."""
+        flag = ENGINES[self.stack.x.engine].noise
+        values = {key: setting.value for key, setting in self.settings.items()}
+        command = [template.fill(str(word), values) for word in self.stack.service.get("command", ())]
+        return flag is not None and flag in pairwise((*command, *self.extra.flags))
+
+    @property
     def port(self) -> int:
         """The port on this machine."""
         return int(self.settings["PORT"].value)
@@ -113,6 +123,7 @@ class Plan:
             "model": self.model,
             "runtime": self.runtime,
             "profile": self.profile,
+            **({"noise": True} if self.noise else {}),
             "image": self.image,
             "settings": {key: setting.shown for key, setting in sorted(self.settings.items())},
             "overrides": {key: setting.shown for key, setting in sorted(self.settings.items()) if setting.is_wish},

@@ -59,7 +59,7 @@ class Server:
     @property
     def target(self) -> Target:
         """Where it is measured."""
-        return Target(url=self.running.url, model=self.made.model, api_key=self.made.api_key)
+        return Target(url=self.running.url, model=self.made.model, api_key=self.made.api_key, noise=self.made.noise)
 
 
 def attempt(
@@ -188,7 +188,7 @@ def _judged(trial: Trial, alive: Running | None, runtime: Runtime, made: Plan) -
         return replace(
             trial, outcome="requests failed", why=f"{seen.failed} of {seen.of} requests failed", lines=_end_of(log)
         )
-    if seen.quality and (wrong := seen.quality.wrong(None)):
+    if not made.noise and seen.quality and (wrong := seen.quality.wrong(None)):
         return replace(trial, outcome="wrong answers", why=wrong)
     if seen.stopped:
         return replace(trial, outcome="stopped early", why=seen.stopped)

@@ -39,6 +39,11 @@ class Found:
         return str(self.note.get("asked_for", {}).get("model") or self.stack.x.model)
 
     @property
+    def noise(self) -> bool:
+        """Whether its weights are random, so that its answers mean nothing."""
+        return bool(self.note.get("asked_for", {}).get("noise"))
+
+    @property
     def half_started(self) -> bool:
         """Whether its `inv up` ended without an answer from it, and did not clean up: it was killed."""
         owner = proc.lives(self.note.get("pid"), self.note.get("born"))

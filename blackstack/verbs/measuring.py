@@ -127,7 +127,7 @@ def _target(order: Order, found: Found | None) -> Target:
     profile = found.note.get("asked_for", {}).get("profile")
     settings = catalog.settle(found.stack, profile=profile, overrides=(), from_shell=os.environ)
     key = settings["API_KEY"].value if "API_KEY" in settings else None
-    return Target(url=found.running.url, model=order.model or found.model, api_key=key or None)
+    return Target(url=found.running.url, model=order.model or found.model, api_key=key or None, noise=found.noise)
 
 
 def _key_of(order: Order) -> str | None:

@@ -201,3 +201,13 @@ def test_the_model_is_the_one_that_the_knob_names(repository: Path, host: Host) 
     assert made.model == "other"
     assert made.asked_for()["model"] == "other"
     assert made.steps[-1].argv[-1] == "other"
+
+
+def test_random_weights_make_any_answer_good_enough(repository: Path, host: Host) -> None:
+    compose = repository / "compose/toy.yaml"
+    compose.write_text(compose.read_text().replace("engine: llamacpp", "engine: vllm"))
+
+    assert not make(repository, host).noise
+    noisy = make(repository, host, extra=("--load-format dummy",))
+    assert noisy.noise
+    assert noisy.asked_for()["noise"] is True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -102,6 +102,13 @@ def test_a_timeout_names_the_stage_and_what_it_has_meant() -> None:
     assert caught.value.code == "not-ready-in-time"
     assert "still at stage «weights»" in str(caught.value)
     assert "slow disk" in str(caught.value)
+
+
+def test_random_weights_may_say_anything() -> None:
+    with Simulator(Behaviour(faults={"garbage": 1})) as server:
+        noisy = replace(Engine(server.url, LOG).wait(timeout=30), noise=True)
+
+        assert ready.until_ready(noisy, StageClock()).answer
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,13 @@ def test_a_server_that_always_fails_gives_no_latency(behaviour: Behaviour, kind:
     assert told["ttft_ms"] == {"n": 0}
 
 
+def test_the_text_of_random_weights_is_no_failure() -> None:
+    with Simulator(Behaviour(faults={"garbage": 1})) as server:
+        told = measure(Target(url=server.url, noise=True), Workload(requests=4, warmup=0, output_tokens=32)).as_dict()
+
+    assert told["runs"][0]["ok"] == 4
+
+
 def test_a_server_that_dies_ends_the_run() -> None:
     told = run(Behaviour(die_at=5), requests=1000, concurrency=(2,))
 
