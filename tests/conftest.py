@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 
 import docker
 import pytest
+
+# A job in the background ignores Ctrl-C, and so does all that it starts: CI, or a shell with `&`.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRED = os.environ.get("BLACKSTACK_REQUIRE_DOCKER") == "1"
 

@@ -27,7 +27,7 @@ x-stack:
   process:
     requirements: dockerfiles/toy/requirements.txt
     pip: [--no-index]
-    argv: ["{{python}}", -m, tests.simulator, --host, "{{BIND_ADDRESS}}", --port, "{{PORT}}"]
+    argv: ["{{python}}", "{{root}}/dockerfiles/simulator/serve.py", --host, "{{BIND_ADDRESS}}", --port, "{{PORT}}"]
   knobs:
     IMAGE: {{type: text, about: the image}}
     BIND_ADDRESS: {{type: address, about: where to listen}}
@@ -42,7 +42,8 @@ services:
   server:
     image: ${{IMAGE:-simulator:1}}
     command:
-      [--profile, "${{MODE:-healthy}}", --itl-ms, "${{ITL_MS:-{itl}}}", --ttft-ms, "${{TTFT_MS:-20}}", --model, *model]
+      [--behaviour, "${{MODE:-healthy}}", --itl-ms, "${{ITL_MS:-{itl}}}",
+       --ttft-ms, "${{TTFT_MS:-20}}", --model, *model]
     ports: ["${{BIND_ADDRESS:-127.0.0.1}}:${{PORT:-{port}}}:8000"]
 """
 PYTHON = ("--python", sys.executable)
