@@ -14,6 +14,7 @@ from blackstack.bench import Target
 from blackstack.catalog import Stack
 from blackstack.engines import ENGINES
 from blackstack.errors import BlackstackError
+from blackstack.facts import gpus
 from blackstack.plan import Plan
 from blackstack.ready import PROBE_S
 from blackstack.runtime.base import Running, Runtime
@@ -59,6 +60,24 @@ def _get(target: Target, path: str) -> dict[str, Any]:
         data = answer.json() if answer.ok else {}
         return data if isinstance(data, dict) else {}
     return {}
+
+
+def ran_on(machine: host.Host) -> dict[str, object]:
+    """Return what a measurement ran on: the machine, and the GPUs as their driver names them."""
+    seen = gpus.look()
+    cards = [
+        {
+            "name": card.name,
+            "compute_capability": card.compute_capability,
+            "memory_mib": card.total_mib,
+            "power_limit_w": card.power_limit_w,
+        }
+        for card in seen.cards
+    ]
+    return {
+        **machine.as_record(),
+        **({"gpus": cards, "driver": seen.driver, "cuda_driver": seen.cuda} if cards else {}),
+    }
 
 
 def identity(made: Plan) -> str:

@@ -67,7 +67,9 @@ def pins_of(stack: Stack) -> Pins:
 
 def results(root: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     """Yield the committed measurements of stacks, the newest first."""
-    records = [(path, record) for path in (root / "results").glob("*.json") if (record := _record(path))]
+    folder = root / "results"
+    paths = (*folder.glob("*.json"), *folder.glob("gpu/*/*.json"))
+    records = [(path, record) for path in paths if (record := _record(path))]
     measured = [pair for pair in records if pair[1].get("runs") and pair[1].get("asked_for", {}).get("stack")]
     yield from sorted(measured, key=lambda pair: str(pair[1].get("measured_at", "")), reverse=True)
 

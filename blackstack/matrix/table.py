@@ -121,7 +121,10 @@ def _cells(root: Path, stack: Stack, pins: Pins, cc: str) -> dict[str, Cell]:
 
 
 def _is_of(record: Mapping[str, Any], stack: Stack, cc: str) -> bool:
-    return bool(record["asked_for"]["stack"] == stack.name and record.get("complete") and class_of(record, stack) == cc)
+    """Tell whether a record is a whole measurement of this stack: not of random weights, and no request failed."""
+    if record["asked_for"]["stack"] != stack.name or not record.get("complete") or record["asked_for"].get("noise"):
+        return False
+    return class_of(record, stack) == cc and not any(any(run["failures"].values()) for run in record["runs"])
 
 
 def _builds(root: Path, stack: Stack) -> Cell:

@@ -106,7 +106,7 @@ def _measure(order: Order, workload: Workload) -> tuple[Target, results.Result]:
         result = results.Result(
             asked_for={**_asked_for(found, measurement.target), "workload": workload.as_dict()},
             found_inside={**told["found"], **_found_inside(found, target)},
-            ran_on={**told["ran_on"], **host.look(ROOT).as_record()},
+            ran_on={**told["ran_on"], **inside.ran_on(host.look(ROOT))},
             measured={key: told[key] for key in ("tool", "runs", "knee", "repeats")},
         )
     return target, ceilings.with_shares(result)

@@ -133,7 +133,7 @@ class Trying:
         result = results.Result(
             asked_for={"verb": self.verb, **asked, "workload": self.order.load.as_dict()},
             found_inside=_placeless(inside_of),
-            ran_on=self.machine.as_record(),
+            ran_on=inside.ran_on(self.machine),
             measured={
                 "tool": {"name": f"inv {self.verb}", "version": __version__},
                 # Who else was at work on this machine: an interval says how much numbers differ, not why.
