@@ -87,6 +87,12 @@ def _env(stack: Stack, profile: str | None) -> str:
     shared = pins.values_of(common.read_text(encoding="utf-8")) if common.is_file() else {}
     values = pins.values_of(text)
     added = {key: value for key, value in shared.items() if key in stack.defaults and key not in values}
+    if profile and profile in stack.x.profiles and (extra := stack.x.profiles[profile].extra):
+        raise UsageError(
+            f"profile {profile} has words that no knob has, and an export has only knobs",
+            why=extra,
+            fix=f"add them to the server's command: inv export --stack {stack.name}, then edit compose.yaml",
+        )
     chosen = settle(stack, profile=profile, overrides=(), from_shell={}) if profile else {}  # refuses unknown names
     added |= {key: str(value) for key, value in (stack.x.profiles[profile].set.items() if profile and chosen else ())}
     for key, value in added.items():

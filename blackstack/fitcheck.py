@@ -59,6 +59,7 @@ def ask_of(plan: Plan, gpu: str, memory_mib: int) -> fit.Ask | None:
     stack = plan.stack
     values = {key: setting.value for key, setting in plan.settings.items()}
     words = [template.fill(str(word), values) for word in stack.service.get("command", ())]
+    words += plan.extra.flags  # behind the others: an engine takes the last one
     given = flags_of(words)
     version = f"=={stack.x.engine_version}" if stack.x.engine_version else ""
     try:
@@ -93,10 +94,13 @@ def knob_of_flag(stack: Stack) -> Mapping[str, str]:
 
 
 def flags_of(words: Sequence[str]) -> Mapping[str, str]:
-    """Return the flags of a command that take a value: ``--flag value`` and ``--flag=value``."""
-    given = {flag: value for flag, value in pairwise(words) if flag.startswith("-")}
-    joined = (word.partition("=") for word in words if word.startswith("-"))
-    return given | {flag: value for flag, _, value in joined if value}
+    """Return the flags of a command that take a value, ``--flag value`` or ``--flag=value``; the last one counts."""
+    given: dict[str, str] = {}
+    for word, following in pairwise((*words, "")):
+        flag, joined, value = word.partition("=")
+        if flag.startswith("-"):
+            given[flag] = value if joined else following
+    return given
 
 
 def _model_of(words: Sequence[str], served: str) -> str:

@@ -53,11 +53,13 @@ class Server:
         url: its root, with or without a trailing ``/v1``.
         model: the name to ask for; empty: the first that it serves.
         api_key: what it wants to be shown.
+        noise: its weights are random: any text is an answer.
     """
 
     url: str
     model: str = ""
     api_key: str = field(default="", repr=False)
+    noise: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +109,10 @@ def beat(server: Server, *, patience_s: float = PATIENCE_S, ended: Callable[[], 
                 return Beat(code="hung-behind-health", said=said, text=question.text, seconds=now - began)
     finally:
         question.give_up()
+    if not busy and isinstance(question.failure, _RefusedError) and question.failure.status in BUSY:
+        progress.moved()  # it refused at once: two looks tell whether others get tokens
+        time.sleep(PROGRESS_EVERY_S)
+        busy = progress.moved()
     spent = time.monotonic() - began
     if question.failure is not None and ended and (how := _settled(ended)):
         return Beat(code="server-gone", said=how, seconds=spent)
@@ -216,7 +222,7 @@ class _Question(threading.Thread):
             cut = isinstance(failure, http.client.IncompleteRead)
             said = f"its answer broke off after {self.tokens} tokens" if cut else str(failure) or type(failure).__name__
             return Beat(code="answers-with-errors", said=said[:300], text=self.text, seconds=spent)
-        if wrong := garbage(self.text):
+        if not self.server.noise and (wrong := garbage(self.text)):
             said = f"{wrong}; it said {self.text[:60]!r}"
             return Beat(code="garbage-output", said=said, text=self.text, seconds=spent)
         first_ms = 1000 * ((self.first_token or self.began) - self.began)

@@ -103,7 +103,8 @@ class Plan:
         flag = ENGINES[self.stack.x.engine].noise
         values = {key: setting.value for key, setting in self.settings.items()}
         command = [template.fill(str(word), values) for word in self.stack.service.get("command", ())]
-        return flag is not None and flag in pairwise((*command, *self.extra.flags))
+        words = (*command, *self.extra.flags)
+        return flag is not None and (flag in pairwise(words) or "=".join(flag) in words)
 
     @property
     def port(self) -> int:

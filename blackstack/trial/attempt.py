@@ -97,9 +97,8 @@ def attempt(
         trial = _failed(trial, error, aftermath.log_of(runtime, made.stack))
     except Exception as error:  # noqa: BLE001 - a mistake of ours in one cell must not cost the others
         why = f"our mistake: {type(error).__name__}: {error}"
-        trial = replace(
-            trial, outcome="crashed", why=why, lines=tuple(traceback.format_exc().splitlines()[-KEPT_LINES:])
-        )
+        lines = tuple(traceback.format_exc().splitlines()[-KEPT_LINES:])
+        trial = replace(trial, outcome="crashed", why=why, lines=lines, again=True)
     return replace(trial, seconds=round(time.monotonic() - began, 1))
 
 
@@ -204,7 +203,8 @@ def _failed(trial: Trial, error: BlackstackError, log: Sequence[str]) -> Trial:
         outcome = "wrong answers" if error.code == "garbage-output" else "too late"
     # Of one that was late the log ends with our own stopping it, which would be taken for the cause.
     found = error.findings if outcome == "crashed" else ()
-    return _explained(replace(trial, outcome=outcome, why=error.what), found, log)
+    again = isinstance(error, BlockedError)
+    return _explained(replace(trial, outcome=outcome, why=error.what, again=again), found, log)
 
 
 def _explained(trial: Trial, findings: Sequence[Finding], log: Sequence[str]) -> Trial:

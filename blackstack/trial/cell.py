@@ -125,6 +125,8 @@ class Trial:
         asked_for, found_inside: the layers of a result.
         lines: the last lines of the log of one that does not work.
         seconds: what the whole trial took.
+        again: it says more of the machine at that moment than of the cell (a port was taken, a mistake of ours), so
+            that the next run tries it anew.
     """
 
     label: str
@@ -142,6 +144,7 @@ class Trial:
     found_inside: Mapping[str, Any] = field(default_factory=dict)
     lines: tuple[str, ...] = ()
     seconds: float = 0.0
+    again: bool = False
 
     @property
     def works(self) -> bool:

@@ -51,7 +51,8 @@ class Run:
         if kept is None:
             self.teller.begins(cell, len(self.trials) + 1, of)
             trial = self.attempt(cell)
-            self.folder.put(trial)
+            if not trial.again:
+                self.folder.put(trial)
             self.clean(cell)
         else:
             trial = kept
@@ -63,7 +64,7 @@ class Run:
     @property
     def best_answers(self) -> Quality | None:
         """The most right answers that any cell gave: the model is the same in all of them."""
-        given = [trial.seen.quality for trial in self.trials if trial.seen.quality]
+        given = [quality for trial in self.trials if (quality := answers(trial))]
         return max(given, key=lambda quality: quality.right, default=None)
 
     def judged(self) -> list[Trial]:
@@ -71,8 +72,13 @@ class Run:
         return [against(trial, self.best_answers) for trial in self.trials]
 
 
+def answers(trial: Trial) -> Quality | None:
+    """Return how many answers were right; None where nothing was asked, or where random weights answered."""
+    return None if trial.asked_for.get("noise") else trial.seen.quality
+
+
 def against(trial: Trial, best: Quality | None) -> Trial:
     """Return the trial, as «wrong answers» where it gave clearly fewer right ones than the best."""
-    quality = trial.seen.quality
+    quality = answers(trial)
     wrong = quality.wrong(best) if quality and trial.outcome in {"works", "other backend"} else ""
     return replace(trial, outcome="wrong answers", why=wrong) if wrong else trial

@@ -135,7 +135,7 @@ def growing_probe(workload: Workload, goal: Goal, give_up: Callable[[int, float]
             progress.stage(f"measure, repeat {repeat + 1}")
             load = replace(workload, seed=workload.seed + repeat, repeats=1, quality=workload.quality and not repeat)
             total = added(total, seen_in(measure(target, load, progress=progress.line)))
-            if total.failed or (total.quality and total.quality.degenerate):
+            if total.failed or (total.quality and total.quality.degenerate and not target.noise):
                 return total
             if repeat + 1 in RUNGS[:-1] and give_up(repeat + 1, score(total, goal)):
                 return replace(total, stopped=f"given up after {repeat + 1} of {RUNGS[-1]} repeats: others do better")

@@ -47,12 +47,7 @@ def build(stack: str | None, wishes: Wishes, order: Order) -> None:
         made, machine = planned(named(stack), wishes)
         interruption.leaves = f"{made.stack.name} was not built; nothing half-made is left"
         if made.runtime == "docker":
-            words = (
-                *(("--no-cache",) if order.no_cache else ()),
-                *(("--target", order.target) if order.target else ()),
-            )
-            step = plan.build_step(made.stack, machine, made.settings, os.environ, *words)
-            made = replace(made, steps=(step,))
+            made = as_ordered(made, machine, order)
         elif order.target or order.push:
             raise UsageError("--target and --push go with Docker: an environment has neither stages nor a registry")
         watching = _Watching(progress)
@@ -64,6 +59,13 @@ def build(stack: str | None, wishes: Wishes, order: Order) -> None:
         if order.push:
             _push(made, order.push, progress)
     console.say(f"{made.stack.name} is built: {made.image or short(made.environment)}")
+
+
+def as_ordered(made: Plan, machine: host.Host, order: Order) -> Plan:
+    """Return the plan with one step: the build that was ordered; a stage in the middle gets a name of its own."""
+    words = ("--no-cache",) if order.no_cache else ()
+    step = plan.build_step(made.stack, machine, made.settings, os.environ, *words, target=order.target)
+    return replace(made, steps=(step,), image=plan.tag_of(made.settings, order.target))
 
 
 def _record(made: Plan, order: Order, watching: _Watching, machine: host.Host) -> None:

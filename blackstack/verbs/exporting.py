@@ -36,6 +36,7 @@ def export(stack: str | None, out: str | None, profile: str | None) -> None:
 
 def _write(folder: Path, files: dict[str, str]) -> None:
     """Write a new folder beside the old one, then let it take the place."""
+    folder = folder.resolve()  # a link stays, and what it leads to is replaced
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -44,10 +45,12 @@ def _write(folder: Path, files: dict[str, str]) -> None:
         draft.chmod(0o755)
         with deferred():
             if folder.exists():
-                for old in folder.iterdir():  # all ours, and unchanged
-                    old.unlink()
-                folder.rmdir()
-            draft.replace(folder)
+                aside = draft.with_name(f"{draft.name}.old")
+                folder.replace(aside)  # fails, where it does, before anything is lost
+                draft.replace(folder)
+                shutil.rmtree(aside)  # all ours, and unchanged
+            else:
+                draft.replace(folder)
     except OSError as error:
         raise BlockedError(f"cannot write {folder}", why=error.strerror or str(error), fix="--out DIR") from error
     finally:

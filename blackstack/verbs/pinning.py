@@ -102,7 +102,11 @@ def restore(stack: str | None, path: str | None) -> None:
     with interruptible() as interruption, console.progress() as progress:
         interruption.leaves = "no image was changed"
         record, image = archives.restore(kept, progress)
-        name, moved = give_name(record.stack, record.image, image)
+        ours = record.stack in catalog.names(ROOT)
+        known = ours and catalog.load(ROOT, record.stack).defaults.get(pins.KNOB) == record.image
+        # A record may be anybody's: it gives back the name that our own files use, and no other.
+        wanted = record.image if known else pins.kept_name(record.stack, image.id)
+        name, moved = give_name(record.stack, wanted, image)
     console.say(f"restored: {name}  {image.id[:19]}")
     if moved:
         console.say(f"  it stood for {moved[:19]} before, which is {pins.kept_name(record.stack, moved)} now")

@@ -108,7 +108,12 @@ class _Ours:
         key = settings["API_KEY"].value if "API_KEY" in settings else ""
         self.found: Found | None = found
         self.restarts = found.running.restarts if found else 0
-        self.server = Server(url=found.running.url if found else "", model=found.model if found else "", api_key=key)
+        self.server = Server(
+            url=found.running.url if found else "",
+            model=found.model if found else "",
+            api_key=key,
+            noise=bool(found and found.noise),
+        )
         self._looked, self._said = 0.0, ""
 
     def ended(self) -> str:

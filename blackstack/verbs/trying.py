@@ -145,7 +145,8 @@ class Trying:
             },
         )
         folder = ROOT / "results" / self.verb
-        path = Path(self.order.out) if self.order.out else results.default_path(folder, name, result.measured_at)
+        default = results.default_path(folder, name, result.measured_at)
+        path = Path(self.order.out).with_suffix(".json") if self.order.out else default  # its page lies beside it
         try:
             results.save(result, path)
             path.with_suffix(".md").write_text(self._page(name, result, trials, closing), encoding="utf-8")

@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 
 from blackstack import catalog, export
 from blackstack.errors import UsageError
+from blackstack.verbs import exporting
 
 from .conftest import REPOSITORY
 
@@ -122,3 +123,26 @@ def test_somebody_s_folder_is_not_written_over(tmp_path: Path, there: dict[str, 
 
     with pytest.raises(UsageError, match="no export of ours"):
         export.refuse_what_is_not_ours(tmp_path / "out")
+
+
+def test_a_profile_with_words_that_no_knob_has_is_refused(repository: Path) -> None:
+    compose = repository / "compose/toy.yaml"
+    text = compose.read_text().replace("set: {SLOTS: 16}}", 'set: {SLOTS: 16}, extra: "--kv-cache-dtype fp8"}')
+    compose.write_text(text)
+
+    with pytest.raises(UsageError, match="words that no knob has") as caught:
+        files(repository, "wide")
+
+    assert "--kv-cache-dtype fp8" in str(caught.value)
+
+
+def test_an_export_through_a_link_replaces_what_it_leads_to(tmp_path: Path) -> None:
+    place, link = tmp_path / "place", tmp_path / "link"
+    write(place, {"README.md": "old", "gone": "old"})
+    link.symlink_to(place)
+
+    exporting._write(link, {"README.md": "new"})
+
+    assert link.is_symlink()
+    assert {path.name: path.read_text() for path in place.iterdir()} == {"README.md": "new"}
+    assert {path.name for path in tmp_path.iterdir()} == {"place", "link"}

@@ -11,6 +11,7 @@ import pytest
 from blackstack import catalog, fitcheck, plan
 from blackstack.host import Engine, Host
 from blackstack.plan import Wishes
+from blackstack.plan.extra import Extra
 
 GPU, MIB = "NVIDIA GeForce RTX 5090", 32607
 STACK = """
@@ -118,3 +119,13 @@ def test_a_flag_is_read_in_both_forms() -> None:
 
 def test_a_knob_is_known_by_the_flag_that_it_sets(made: Any) -> None:  # noqa: ANN401
     assert fitcheck.knob_of_flag(made().stack)["--max-model-len"] == "MAX_MODEL_LEN"
+
+
+def test_words_that_no_knob_has_count_too(made: Any) -> None:  # noqa: ANN401
+    small = made("MODEL=Qwen/Qwen3-32B-AWQ", "MAX_MODEL_LEN=40960", "SHARE=0.6")
+    assert fitcheck.check_fit(small, GPU, MIB)
+
+    more = replace(small, extra=Extra(flags=("--gpu-memory-utilization", "0.95", "--max-model-len=2048")))
+
+    assert fitcheck.check_fit(more, GPU, MIB) is None
+    assert fitcheck.flags_of(["--a=1", "--a", "2"])["--a"] == "2"

@@ -18,6 +18,7 @@ from blackstack.catalog import Stack
 from blackstack.errors import UsageError
 from blackstack.host import Engine, Host
 from blackstack.plan import Wishes
+from blackstack.verbs import building
 
 from .conftest import REPOSITORY
 
@@ -70,11 +71,14 @@ def test_a_build_is_given_the_audit_that_it_ends_with(stack: Stack, host: Host, 
 def test_another_stage_never_takes_the_name_of_the_stack_s_image(host: Host, engine: Engine) -> None:
     made = plan.make(BUILT[0], replace(host, engine=engine), Wishes(), shell_env={})
 
-    step = plan.build_step(made.stack, host, made.settings, {}, target="from-source")
+    ordered = building.as_ordered(made, host, building.Order(target="from-source", no_cache=True))
 
+    (step,) = ordered.steps
     tag = step.argv[step.argv.index("--tag") + 1]
     assert tag == f"{BUILT[0].defaults['IMAGE']}-from-source"
+    assert ordered.image == tag
     assert step.argv[step.argv.index("--target") + 1] == "from-source"
+    assert "--no-cache" in step.argv
 
 
 def test_a_stack_that_only_docker_runs_says_so(host: Host) -> None:

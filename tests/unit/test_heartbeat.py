@@ -170,3 +170,18 @@ def test_the_module_alone_is_a_health_check(behaviour: Behaviour, code: int) -> 
 
     assert asked.returncode == code, asked.stderr
     assert asked.stdout.startswith("hung-behind-health:" if code else "ok:")
+
+
+def test_a_server_that_is_full_while_others_get_tokens_is_busy_and_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter(range(1, 100))
+    monkeypatch.setattr("blackstack.heartbeat._Progress._now", lambda _self: str(next(counts)))
+
+    with Simulator(Behaviour(faults={"http_503": 1})) as server:
+        found = beat(Server(url=server.url), patience_s=20)
+
+    assert (found.code, found.said) == ("", "it is busy, and others get tokens")
+
+
+def test_random_weights_may_say_anything() -> None:
+    with Simulator(Behaviour(faults={"garbage": 1})) as server:
+        assert beat(Server(url=server.url, noise=True), patience_s=20).code == ""

@@ -210,4 +210,5 @@ def test_random_weights_make_any_answer_good_enough(repository: Path, host: Host
     assert not make(repository, host).noise
     noisy = make(repository, host, extra=("--load-format dummy",))
     assert noisy.noise
+    assert make(repository, host, extra=("--load-format=dummy",)).noise
     assert noisy.asked_for()["noise"] is True

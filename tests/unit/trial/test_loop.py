@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from blackstack.errors import BlockedError
-from blackstack.trial.cell import Cell, Evidence, Trial
+from blackstack.trial.cell import Cell, Evidence, Quality, Trial
 from blackstack.trial.folder import Folder
 from blackstack.trial.loop import Run
 
@@ -124,3 +124,20 @@ def test_a_cell_becomes_json(cell: MakeCell) -> None:
 
     assert cell("a").as_dict()["label"] == "a"
     assert evidence.asked == "x"
+
+
+def test_what_says_more_of_the_machine_than_of_the_cell_is_tried_anew(tmp_path: Path, cell: MakeCell) -> None:
+    blocked = Trial(label="a", stack="toy", about="", outcome="refused", why="port 8080 is taken", again=True)
+    run_in(tmp_path, lambda _tried: blocked).one(cell("a"))
+
+    found = run_in(tmp_path, lambda tried: trial(tried.label, 100.0)).one(cell("a"))
+
+    assert found.works
+
+
+def test_random_weights_are_not_held_to_their_answers(tmp_path: Path, cell: MakeCell) -> None:
+    broken = Quality(asked=5, right=0, degenerate=5)
+    noisy = replace(trial("a", 100.0), asked_for={"noise": True})
+    noisy = replace(noisy, seen=replace(noisy.seen, quality=broken))
+
+    assert run_in(tmp_path, lambda _tried: noisy).one(cell("a")).works
