@@ -168,11 +168,11 @@ def restore(path: Path, progress: Progress) -> tuple[Record, Image]:
         BlackstackError: the engine made something else of it.
     """
     record = read(path)
+    progress.stage("verify the archive")
+    ids = verify(path, record, progress)
     here = inspect(record.image_id)
     if here:
         return record, here
-    progress.stage("verify the archive")
-    ids = verify(path, record, progress)
     platform = f"{_engine('Os')}/{_engine('Arch')}"
     if record.platform != platform:
         raise BlockedError(f"{path.name} holds an image for {record.platform}; this engine runs {platform}")

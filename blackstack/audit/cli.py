@@ -66,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         try:
             target = _target(options, library_path, stack)
+            _refuse_nothing(target)
         except (TargetError, image.ImageError, wheels.WheelError) as error:
             sys.stderr.write(f"audit: {error}\n")
             return 3
@@ -77,6 +78,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             _write(render(report, everything=options.all).rstrip())
     return int(report.blocked)
+
+
+def _refuse_nothing(target: Target) -> None:
+    """Refuse a wrong folder: an audit of nothing finds nothing, and would be green in CI."""
+    places = [target.root.host(site) for site in target.sites]
+    kinds = ("*.dist-info", "*.egg-info", "torch", "**/*.so*")
+    if not any(next(place.glob(kind), None) for place in places for kind in kinds):
+        raise TargetError(f"no package is installed in {target.label}: is it the right place?")
 
 
 def _target(options: argparse.Namespace, library_path: tuple[str, ...], stack: ExitStack) -> Target:

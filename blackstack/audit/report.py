@@ -43,7 +43,14 @@ def _lines(report: Report, *, everything: bool) -> Iterator[str]:
     errors = sum(finding.severity == "error" for finding in report.findings)
     risks = sum(finding.severity == "warning" for finding in report.findings)
     yield ""
-    yield f"{errors} will fail, {risks} may fail" if errors + risks else "nothing found that would fail"
+    if errors + risks:
+        yield f"{errors} will fail, {risks} may fail"
+    else:
+        yield (
+            "nothing found that would fail"
+            if report.packages
+            else "nothing here has compiled code: nothing was audited"
+        )
 
 
 def _packages(report: Report, gpu: str, *, everything: bool) -> Iterator[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from blackstack import __version__, catalog, console, host, inside, plan, results, shell
+from blackstack import __version__, catalog, console, doctor, host, inside, plan, results, shell
 from blackstack.bench import Workload
 from blackstack.catalog import Stack
 from blackstack.catalog.profiles import FOLDER, keep_profile, path_of
@@ -81,6 +81,7 @@ class Trying:
                 )
             made = plan.make(one, machine, wishes)
             try:
+                doctor.refuse_if_blocked(made, machine)  # before gigabytes are fetched for a card that is not here
                 runtime_of(made).prepare(made, self.progress)
             except BlackstackError as error:
                 if len(stacks) == 1:

@@ -14,17 +14,27 @@ from blackstack.verbs.auditing import Answer, Subject, audit
 def test_a_folder_of_packages_is_audited_for_the_asked_capability(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "pure-1.0.dist-info").mkdir()
+
     assert audit(Subject(site=str(tmp_path)), Answer(capability="9.0", form="json")) == 0
 
     assert json.loads(capsys.readouterr().out)["gpu"] == "9.0"
 
 
 def test_sarif_is_what_code_scanning_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "usr/lib/python3.12/site-packages").mkdir(parents=True)
+    (tmp_path / "usr/lib/python3.12/site-packages/pure-1.0.dist-info").mkdir(parents=True)
 
     assert audit(Subject(root=str(tmp_path)), Answer(form="sarif")) == 0
 
     assert json.loads(capsys.readouterr().out)["version"] == "2.1.0"
+
+
+def test_a_folder_without_packages_is_a_wrong_folder_and_not_a_fine_audit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert audit(Subject(site=str(tmp_path)), Answer()) == 3
+
+    assert "is it the right place?" in capsys.readouterr().err
 
 
 def test_a_target_that_is_not_there_is_an_engine_s_failure_not_a_fine_audit(tmp_path: Path) -> None:
