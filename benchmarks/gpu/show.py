@@ -9,6 +9,15 @@ from pathlib import Path
 from typing import Any
 
 MODELS = {"smollm2-135m": "SmolLM2-135M-Instruct, real weights", "gpt-oss-20b": "gpt-oss-20b, dummy weights"}
+BESIDE = (
+    "`inv bench` and vLLM's own client on the same server, one after the other, and how far each is from the means that the"
+    " server itself counted (`/metrics`) meanwhile; 32 tokens in, 128 out, no warm-up (so that at 128 in flight the first"
+    " client of a server pays for what is compiled then):"
+)
+PRINTED = (
+    *("Model loading took", "Available KV cache memory", "GPU KV cache size", "Maximum concurrency"),
+    "attention backend",
+)
 STAGES = ("import", "weights", "compile", "kv-cache", "graph-capture", "first-completion")
 
 
@@ -26,20 +35,16 @@ def page(folder: Path) -> Iterator[str]:
     yield "# What a real GPU showed"
     yield ""
     yield (
-        f"One {bandwidth['gpu']} (compute capability {bandwidth['capability']}), vLLM 0.23.0, by `benchmarks/gpu/record.py`"
-        f" on 2026-11-21; the records are in [`{folder}`](../{folder}). It is no Blackwell card: **no figure here is an RTX"
-        " 5090's.** It copies "
-        f"{bandwidth['copy_gb_s']:,.0f} GB/s on the device ({bandwidth['what']})."
+        f"One {bandwidth['gpu']} (compute capability {bandwidth['capability']}), vLLM 0.23.0, by"
+        f" `benchmarks/gpu/record.py` on 2026-11-21; the records are in [`{folder}`](../{folder}). It is no Blackwell"
+        " card: **no figure here is an RTX 5090's.** It copies"
+        f" {bandwidth['copy_gb_s']:,.0f} GB/s on the device ({bandwidth['what']})."
     )
     for name, title in MODELS.items():
         record = json.loads((folder / f"{name}.json").read_text())
         yield from ("", f"## {title}", "", "Seconds of each stage of `inv up`, from vLLM's own log:", "")
         yield from table(("start", "all", *STAGES), [_start(record, kind) for kind in ("cold", "warm")])
-        yield from (
-            "",
-            "`inv bench` and vLLM's own client on the same server, one after the other, and how far each is from the means that the server itself counted (`/metrics`) meanwhile; 32 tokens in, 128 out, no warm-up:",
-            "",
-        )
+        yield from ("", BESIDE, "")
         yield from table(
             (
                 *("in flight", "tok/s, ours", "tok/s, `vllm bench serve`"),
@@ -73,16 +78,11 @@ def _compared(run: Mapping[str, Any]) -> list[object]:
 def _planned(record: Mapping[str, Any]) -> Iterator[str]:
     plan = record["fit"]
     printed = [line.split("] ", 1)[-1] for line in record["printed"]]
-    yield f"The planner (`inv fit`) said {plan['weights_gib']} GiB of weights and {plan['pool_gib']} GiB for tokens; vLLM printed:"
+    told = f"{plan['weights_gib']} GiB of weights and {plan['pool_gib']} GiB for tokens"
+    yield f"The planner (`inv fit`) said {told} before; vLLM printed:"
     yield ""
     yield "```text"
-    for word in (
-        "Model loading took",
-        "Available KV cache memory",
-        "GPU KV cache size",
-        "Maximum concurrency",
-        "attention backend",
-    ):
+    for word in PRINTED:
         yield from (line for line in printed if word in line and "Initializing" not in line)
     yield "```"
 

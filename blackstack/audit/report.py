@@ -46,11 +46,7 @@ def _lines(report: Report, *, everything: bool) -> Iterator[str]:
     if errors + risks:
         yield f"{errors} will fail, {risks} may fail"
     else:
-        yield (
-            "nothing found that would fail"
-            if report.packages
-            else "nothing here has compiled code: nothing was audited"
-        )
+        yield ("nothing found that would fail" if report.packages else "nothing here has compiled code to audit")
 
 
 def _packages(report: Report, gpu: str, *, everything: bool) -> Iterator[str]:
