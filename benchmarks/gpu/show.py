@@ -10,9 +10,9 @@ from typing import Any
 
 MODELS = {"smollm2-135m": "SmolLM2-135M-Instruct, real weights", "gpt-oss-20b": "gpt-oss-20b, dummy weights"}
 BESIDE = (
-    "`inv bench` and vLLM's own client on the same server, one after the other, and how far each is from the means that the"
-    " server itself counted (`/metrics`) meanwhile; 32 tokens in, 128 out, no warm-up (so that at 128 in flight the first"
-    " client of a server pays for what is compiled then):"
+    "`inv bench` and vLLM's own client on the same server, one after the other, and how far each is from the means that"
+    " the server itself counted (`/metrics`) meanwhile; 32 tokens in, 128 out, no warm-up (so that at 128 in flight the"
+    " first client of a server pays for what is compiled then):"
 )
 PRINTED = (
     *("Model loading took", "Available KV cache memory", "GPU KV cache size", "Maximum concurrency"),
