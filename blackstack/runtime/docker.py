@@ -56,8 +56,11 @@ class DockerRuntime:
         progress.stage("create")
         progress.command(step.typed)
         for name, text in step.files.items():
-            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.root / name).write_text(text, encoding="utf-8")
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.chmod(0o600)  # what somebody typed is theirs to read
+            path.write_text(text, encoding="utf-8")
         done = shell.follow(step.argv, on_line=progress.line, cwd=self.root, env=step.env)
         if done.code:
             raise _explained(done, plan)
