@@ -182,7 +182,8 @@ def _event(event: dict[str, Any]) -> str:
     about = event.get("Actor", {}).get("Attributes", {})
     number = about.get("signal", "")
     if number.isdigit():
-        number = signal.Signals(int(number)).name
+        named = {one.value: one.name for one in signal.Signals}  # most of the real-time ones have no name
+        number = named.get(int(number), f"signal {number}")
     more = number or (f"exit code {about['exitCode']}" if "exitCode" in about else "")
     return f"{event.get('Action')} ({more})" if more else str(event.get("Action"))
 
