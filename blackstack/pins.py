@@ -44,6 +44,10 @@ class Pin:
     note: str = ""
 
 
+class HomesDifferError(UsageError):
+    """The two files of a stack name two images."""
+
+
 def written(stack: Stack) -> Reference:
     """Return the image that the stack's files name, whatever the shell or env/local.env say.
 
@@ -63,12 +67,13 @@ def in_files(stack: Stack) -> Reference:
     """Return the image that the stack's files name, also of one that is built here.
 
     Raises:
-        UsageError: the two files differ, or it is no image's name.
+        HomesDifferError: the two files name two images.
+        UsageError: it is no image's name.
     """
     default, path = stack.defaults.get(KNOB, ""), env_file(stack)
     value = dotenv_values(path, interpolate=False).get(KNOB) if path.is_file() else None
     if value and value != default:
-        raise UsageError(
+        raise HomesDifferError(
             f"the two homes of {stack.name}'s pin differ",
             why=[f"{path.relative_to(stack.root)}: {value}", f"{stack.path.relative_to(stack.root)}: {default}"],
             fix=f"write the same {KNOB} into both",
@@ -137,8 +142,19 @@ def _lasting(pinned: Reference, registry: Registry) -> tuple[str | None, str]:
 
 def check(stack: Stack, registry: Registry) -> Iterator[Finding]:
     """Hold a pin against its registry; a pin that stands yields nothing."""
-    image = written(stack)
     again = f"inv pin --stack {stack.name}"
+    try:
+        image = written(stack)
+    except HomesDifferError as error:
+        yield Finding(
+            code="pin-homes-differ",
+            severity="error",
+            title=f"{stack.name}: {error.what}",
+            evidence=tuple(error.why),
+            fix=tuple(error.fix),
+            verify=f"{again} --check",
+        )
+        return
     if image.name.startswith(f"{KEPT_HERE}/"):
         yield _said(
             "pin-kept-here", "info", stack, "runs from an archive: no registry has its image", str(image), again

@@ -12,6 +12,8 @@ from blackstack.finding import Finding
 from blackstack.host import Host
 from blackstack.plan import Plan
 
+_GPU = "GPU"  # the knob that says which card a container gets
+
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -34,7 +36,16 @@ class Case:
 
     @property
     def card(self) -> Gpu | None:
-        """The card that the stack would take: of those that can run it, the one with the most free memory."""
+        """The card that the stack would take: the one that its knob GPU names; None where that one is not there.
+
+        Without such a knob: of those that can run it, the one with the most free memory.
+        """
+        named = self.plan.settings[_GPU].value if self.plan and _GPU in self.plan.settings else ""
+        if named.isdecimal() or named.startswith("GPU-"):  # as compose's `device_ids` has them
+            cards = self.facts.gpus.cards
+            return next(
+                (gpu for gpu in cards if named == str(gpu.index) or (gpu.uuid and gpu.uuid.startswith(named))), None
+            )
         needed = self.plan.stack.x.needs.compute_capability if self.plan else None
         least = Gpu(index=0, name="", compute_capability=needed or "").capability
         return max(self.facts.gpus.cards, key=lambda gpu: (gpu.capability >= least, gpu.free_mib), default=None)

@@ -16,6 +16,7 @@ from blackstack.facts.limits import Limits
 from blackstack.facts.network import Network
 from blackstack.facts.places import Places
 from blackstack.host import Host
+from blackstack.registry import held
 
 
 class Facts:
@@ -86,7 +87,7 @@ class Facts:
         return self._images[name]
 
     def _look_at_image(self, name: str) -> ImageFacts:
-        if self.host.engine and name in self.host.engine.images:
+        if self.host.engine and held(name, self.host.engine.images):
             return image.of_engine(name)
         if self.online:
             return registry.look(name)

@@ -5,6 +5,7 @@ Anonymous, as `docker pull` without a login: https://distribution.github.io/dist
 
 from __future__ import annotations
 
+import json
 import platform
 import re
 import socket
@@ -109,21 +110,28 @@ class _Asking:
         manifest = self._get(f"manifests/{self.reference.version}", {"Accept": _ACCEPT})
         if "manifests" in manifest:
             manifest = self._get(f"manifests/{_ours(manifest['manifests'])}", {"Accept": _ACCEPT})
-        digest = str((manifest.get("config") or {}).get("digest", ""))
+        digest = str(_mapping(manifest.get("config")).get("digest", ""))
         if not digest:
             raise NotToldError("strange", "the registry's manifest names no configuration")
         config = self._get(f"blobs/{digest}", {})
-        return [str(pair) for pair in (config.get("config") or {}).get("Env") or ()]
+        env = _mapping(config.get("config")).get("Env") or []
+        if not isinstance(env, list):
+            raise _of_another_shape()
+        return [str(pair) for pair in env]
 
     def _get(self, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
         scheme = "http" if self.reference.registry.partition(":")[0] in {"localhost", "127.0.0.1"} else "https"
         url = f"{scheme}://{self.reference.registry}/v2/{self.reference.repository}/{path}"
-        answer = self.session.get(url, headers=dict(headers), timeout=self.timeout)
+        answer = self._ask(url, headers=dict(headers))
         self._compare_clocks(answer)
         if answer.status_code == _UNAUTHORISED and "Authorization" not in self.session.headers:
             self._log_in(answer.headers.get("WWW-Authenticate", ""))
-            answer = self.session.get(url, headers=dict(headers), timeout=self.timeout)
+            answer = self._ask(url, headers=dict(headers))
         return _json(answer, self.reference)
+
+    def _ask(self, url: str, **more: Any) -> requests.Response:  # noqa: ANN401 - the library's own words
+        """Return an answer whose body is still to be read: it may have no end."""
+        return self.session.get(url, timeout=self.timeout, stream=True, **more)
 
     def _log_in(self, challenge: str) -> None:
         """Get the token that a registry gives to anybody."""
@@ -131,7 +139,7 @@ class _Asking:
         realm = said.pop("realm", "")
         if urlsplit(realm).scheme not in {"http", "https"}:
             raise NotToldError("private", "the registry wants a login")
-        told = _json(self.session.get(realm, params=said, timeout=self.timeout), self.reference)
+        told = _json(self._ask(realm, params=said), self.reference)
         token = told.get("token") or told.get("access_token") or ""
         self.session.headers["Authorization"] = f"Bearer {token}"
 
@@ -150,20 +158,40 @@ def _json(answer: requests.Response, reference: Reference) -> dict[str, Any]:
         raise NotToldError("missing", f"{reference.registry} has no {reference.repository}:{reference.version}")
     if answer.status_code == _TOO_MANY:
         raise NotToldError("rate-limit", f"{reference.registry}: too many requests from this address")
-    if not answer.ok or len(answer.content) > _LARGEST:
+    if not answer.ok:
         raise NotToldError("strange", f"{reference.registry} answered {answer.status_code}")
+    body = bytearray()
+    for piece in answer.iter_content(1 << 16):
+        body += piece
+        if len(body) > _LARGEST:
+            raise NotToldError("strange", f"{reference.registry} sent more than {_LARGEST >> 20} MiB of JSON")
     try:
-        told = answer.json()
-    except ValueError:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
         raise NotToldError("strange", f"{reference.registry} answered with something that is no JSON") from None
     return told if isinstance(told, dict) else {}
 
 
-def _ours(manifests: list[dict[str, Any]]) -> str:
+def _mapping(data: object) -> dict[str, Any]:
+    """Return a mapping of somebody else's JSON, or say that it is none; nothing is an empty one."""
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise _of_another_shape()
+    return data
+
+
+def _of_another_shape() -> NotToldError:
+    return NotToldError("strange", "the registry's answer has not the shape of a manifest")
+
+
+def _ours(manifests: object) -> str:
     """Return the digest for this machine's processor."""
+    if not isinstance(manifests, list):
+        raise _of_another_shape()
     machine = _MACHINES.get(platform.machine(), platform.machine())
-    for one in manifests:
-        if (one.get("platform") or {}).get("architecture") == machine:
+    for one in map(_mapping, manifests):
+        if _mapping(one.get("platform")).get("architecture") == machine:
             return str(one.get("digest", ""))
     raise NotToldError("missing", f"the image is not made for {machine}")
 

@@ -104,8 +104,9 @@ class Engine:
 
 def engine_of(service: Service) -> Engine | None:
     """Say which engine a service runs: by ``x-stack``, its image's name, or the words that start it."""
-    named = service.document.x.get("engine") if service.is_server else None
-    version = service.document.x.get("engine_version") if named else None
+    said = service.document.x if service.is_server else {}
+    named = said["engine"] if isinstance(said.get("engine"), str) else None  # the block may have any shape
+    version = said.get("engine_version") if named else None
     public = False
     for name, manner in MANNERS.items():
         match = re.fullmatch(manner.images, service.image)

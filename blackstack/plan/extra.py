@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 from blackstack.errors import UsageError
 
 _VARIABLE = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-_SECRET = re.compile(r"(?i)(^|[-_])(api[-_]?key|password|secret|hf[-_]token)(s|_file)?$")
+# The end of a name tells: HF_TOKEN, AWS_SECRET_ACCESS_KEY, --ssl-keyfile-password; --max-num-batched-tokens counts,
+# and so do SGLang's …-per-token and …-first-token.
+_SECRET = re.compile(
+    r"(?i)(^|[-_])((api|access|private)[-_]?keys?|(?<!per[-_])(?<!first[-_])token|secrets?|passw(or)?ds?)(_file)?$"
+)
+_LOOKS_SECRET = re.compile(  # as the hub, OpenAI and GitHub hand them out
+    r"(?<![\w/.-])(hf_[A-Za-z0-9]{20,}|sk-[\w-]{20,}|gh[opsu]_[A-Za-z0-9]{20,}|github_pat_\w{20,})", re.ASCII
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +61,27 @@ def parse(texts: Sequence[str]) -> Extra:
                 fix="write it like --extra='--block-size 32' or --extra='OMP_NUM_THREADS=8'",
             )
         flags += words
-    names = [*variables, *(word.partition("=")[0].lstrip("-") for word in flags if word.startswith("-"))]
-    if secrets := [name for name in names if _SECRET.search(name)]:
-        raise UsageError(
-            f"{secrets[0]} is a secret and may not stand on a command line",
-            why="everybody on this machine can read command lines, and shells keep a history",
-            fix="write it into env/local.env (git-ignored), as API_KEY or HF_TOKEN",
-        )
+    _refuse_secrets(flags, variables)
     return Extra(flags=tuple(flags), variables=variables)
+
+
+def _refuse_secrets(flags: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Refuse what is called like a secret or looks like one; the value is never shown."""
+    values = list(variables.items())
+    name = ""
+    for word in flags:
+        if word.startswith("-"):
+            name, _, value = word.partition("=")
+            values.append((name, value))
+        else:
+            values.append((name, word))
+    for name, value in values:
+        called = _SECRET.search(name.lstrip("-"))
+        if called or _LOOKS_SECRET.search(value):
+            raise UsageError(
+                f"{name} is a secret and may not stand on a command line"
+                if called
+                else f"the value of {name} looks like a secret and may not stand on a command line",
+                why="everybody on this machine can read command lines, and shells keep a history",
+                fix="write it into env/local.env (git-ignored), as API_KEY or HF_TOKEN",
+            )

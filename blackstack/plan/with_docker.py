@@ -12,7 +12,7 @@ from blackstack.errors import UsageError
 from blackstack.host import Host
 from blackstack.plan.extra import Extra
 from blackstack.plan.step import HIDDEN, Step
-from blackstack.registry import parse
+from blackstack.registry import held
 
 _CA_BUNDLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")  # the first that is set is handed to builds
 _FOR_BUILDS = (  # what a build may need to know of the network it is in
@@ -35,7 +35,7 @@ def steps(stack: Stack, host: Host, settings: Settings, extra: Extra, shell_env:
     """Return what is still to be done, compose last."""
     image = image_of(stack, settings)
     first: tuple[Step, ...] = ()
-    if host.engine is None or parse(image).listed not in host.engine.images:
+    if host.engine is None or not held(image, host.engine.images):
         # Only our own name is built under: another one is somebody's, and is asked for.
         ours = stack.x.build is not None and image == template.fill(str(stack.service["image"]), stack.defaults)
         missing = Step(kind="pull", argv=("docker", "pull", image))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from blackstack.errors import UsageError
@@ -83,3 +84,12 @@ def parse(text: str) -> Reference:
     if host == HUB and "/" not in path:
         path = f"library/{path}"
     return Reference(name=name, registry=host, repository=path, tag=match["tag"], digest=match["digest"])
+
+
+def held(image: str, images: Container[str]) -> bool:
+    """Tell whether an engine that lists these names has an image; one with tag and digest is listed without the tag.
+
+    Raises:
+        UsageError: it is no image's name.
+    """
+    return parse(image).listed in images

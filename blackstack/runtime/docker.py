@@ -56,8 +56,11 @@ class DockerRuntime:
         progress.stage("create")
         progress.command(step.typed)
         for name, text in step.files.items():
-            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-            (self.root / name).write_text(text, encoding="utf-8")
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.chmod(0o600)  # what somebody typed is theirs to read
+            path.write_text(text, encoding="utf-8")
         done = shell.follow(step.argv, on_line=progress.line, cwd=self.root, env=step.env)
         if done.code:
             raise _explained(done, plan)
@@ -179,7 +182,8 @@ def _event(event: dict[str, Any]) -> str:
     about = event.get("Actor", {}).get("Attributes", {})
     number = about.get("signal", "")
     if number.isdigit():
-        number = signal.Signals(int(number)).name
+        named = {one.value: one.name for one in signal.Signals}  # most of the real-time ones have no name
+        number = named.get(int(number), f"signal {number}")
     more = number or (f"exit code {about['exitCode']}" if "exitCode" in about else "")
     return f"{event.get('Action')} ({more})" if more else str(event.get("Action"))
 

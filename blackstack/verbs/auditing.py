@@ -10,6 +10,7 @@ from blackstack.audit import main as audit_main
 from blackstack.audit.arch import cuda_of_driver, gpu_version
 from blackstack.errors import BlockedError, UsageError
 from blackstack.plan import COMPLETE, Wishes
+from blackstack.registry import held
 from blackstack.verbs.choose import ROOT, planned
 
 
@@ -81,7 +82,7 @@ def _files_of(name: str) -> list[str]:
     """Return the words that name the files of a stack: those that `up` would run here."""
     stack = catalog.load(ROOT, name)
     made, machine = planned(stack, Wishes())
-    if made.image and machine.engine and made.image in machine.engine.images:
+    if made.image and machine.engine and held(made.image, machine.engine.images):
         return ["--image", made.image]
     if made.environment is None and stack.x.process:
         made, _ = planned(stack, Wishes(runtime="process"))

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from blackstack import catalog, plan
 from blackstack.errors import BlockedError, UsageError
+from blackstack.host import Engine, Host
+from blackstack.plan import Wishes
+from blackstack.verbs import auditing
 from blackstack.verbs.auditing import Answer, Subject, audit
 
 
@@ -64,3 +69,19 @@ def test_a_stack_that_is_not_here_says_how_to_get_it(monkeypatch: pytest.MonkeyP
         audit(Subject(stack="llamacpp-cpu"), Answer())
 
     assert "inv build --stack llamacpp-cpu" in str(caught.value)
+
+
+def test_a_pinned_image_that_is_here_is_audited(
+    repository: Path, host: Host, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = "sha256:" + "a" * 64
+    here = replace(host, engine=replace(engine, images=frozenset({f"a/b@{digest}"})))
+    wishes = Wishes(runtime="docker", overrides=(f"IMAGE=a/b:1@{digest}",))
+    made = plan.make(catalog.load(repository, "toy"), here, wishes, shell_env={})
+    monkeypatch.setattr(auditing, "ROOT", repository)
+    monkeypatch.setattr(auditing, "planned", lambda *_: (made, here))
+    asked: list[list[str]] = []
+    monkeypatch.setattr(auditing, "audit_main", lambda words: asked.append(words) or 0)
+
+    assert audit(Subject(stack="toy"), Answer()) == 0
+    assert asked == [["--image", f"a/b:1@{digest}"]]

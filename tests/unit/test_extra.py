@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,14 @@ import pytest
 from blackstack import catalog, plan
 from blackstack.catalog.profiles import keep_profile, path_of
 from blackstack.catalog.schema import Profile
-from blackstack.errors import UsageError
+from blackstack.errors import BlackstackError, UsageError
+from blackstack.flags import closest
 from blackstack.host import Engine, Host
 from blackstack.plan import Plan, Wishes
 from blackstack.plan.extra import parse
+from blackstack.progress import StageClock
+from blackstack.runtime.docker import DockerRuntime
+from blackstack.shell import Done
 
 
 def make(repository: Path, host: Host, **wishes: object) -> Plan:
@@ -38,6 +43,16 @@ def test_extra_is_read_as_a_shell_reads_it() -> None:
         ("--api-key=hush", "is a secret"),
         ("HF_TOKEN=hush", "is a secret"),
         ("OPENAI_API_KEY=hush", "is a secret"),
+        ("HUGGING_FACE_HUB_TOKEN=hush", "HUGGING_FACE_HUB_TOKEN is a secret"),
+        ("WANDB_TOKEN=hush", "is a secret"),
+        ("GITHUB_TOKEN=hush", "is a secret"),
+        ("AWS_SECRET_ACCESS_KEY=hush", "is a secret"),
+        ("DB_PASSWD=hush", "is a secret"),
+        ("--admin-api-key hush", "is a secret"),
+        ("--ssl-keyfile-password=hush", "is a secret"),
+        ("NOTE=hf_hushhushhushhushhushhush", "the value of NOTE looks like a secret"),
+        ("--note sk-hush-0123456789abcdefghij", "the value of --note looks like a secret"),
+        ("""--config={"key":"hf_hushhushhushhushhushhush"}""", "the value of --config looks like a secret"),
     ],
 )
 def test_what_cannot_be_meant_or_must_not_be_typed_is_refused(text: str, said: str) -> None:
@@ -47,8 +62,24 @@ def test_what_cannot_be_meant_or_must_not_be_typed_is_refused(text: str, said: s
     assert "hush" not in str(caught.value)
 
 
-def test_tokens_are_not_taken_for_secrets() -> None:
-    assert parse(["--max-total-tokens 2048 --max-num-batched-tokens=512"]).flags[0] == "--max-total-tokens"
+def test_of_all_that_the_engines_know_only_what_is_secret_is_refused() -> None:
+    newest = [known for engine in ("vllm", "sglang", "llamacpp") if (known := closest(engine, None))]
+    refused = set()
+    for name in {name for known in newest for name in (*known.by_name, *known.variables)}:
+        try:
+            parse([f"{name}=1"])
+        except UsageError:
+            refused.add(name)
+
+    assert refused == {
+        *("--api-key", "--admin-api-key", "--hf-token", "--ssl-keyfile-password"),
+        *("VLLM_API_KEY", "LLAMA_API_KEY", "EXA_API_KEY", "S3_SECRET_ACCESS_KEY", "SGLANG_S3_SECRET_ACCESS_KEY"),
+        *("SGLANG_PRECISION_HF_TOKEN", "SGLANG_DIFFUSION_SLACK_TOKEN"),
+    }
+
+
+def test_a_model_s_name_is_not_taken_for_a_secret() -> None:
+    assert parse(["--tokenizer hf-internal-testing/tiny-random-gpt2 HF_HUB_ENABLE_HF_TRANSFER=1 --model a/sk-large-v3"])
 
 
 def test_a_process_gets_them_behind_its_command_and_in_its_environment(repository: Path, host: Host) -> None:
@@ -74,6 +105,24 @@ def test_a_container_gets_them_through_a_file_laid_over_its_own(repository: Path
     assert service["command"][:2] == ["--mode", "${MODE:-sane}"]
     assert service["command"][-2:] == ["--quick", "$$x"]
     assert service["environment"] == {"A": "$$1"}
+
+
+def test_the_file_that_is_laid_over_is_for_its_owner_alone(
+    repository: Path, host: Host, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make(repository, replace(host, engine=engine), extra=("A=1",))
+    ((name, text),) = made.steps[-1].files.items()
+    (repository / name).parent.mkdir(parents=True)
+    (repository / name).write_text("one that an earlier version left, open to all")
+    (repository / name).chmod(0o644)
+    monkeypatch.setattr("blackstack.shell.follow", lambda argv, **_: Done(argv=argv, code=0, out=""))
+    monkeypatch.setattr(DockerRuntime, "observe", lambda *_: None)
+
+    with pytest.raises(BlackstackError, match="no container"):
+        DockerRuntime(repository).start(made, StageClock())
+
+    assert (repository / name).read_text() == text
+    assert stat.S_IMODE((repository / name).stat().st_mode) == 0o600
 
 
 def test_a_profile_of_this_machine_is_found_by_name(repository: Path, host: Host) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from blackstack import forensics
+from blackstack.runtime.docker import _event
 
 XID = "NVRM: Xid (PCI:0000:01:00): 31, pid=77, name=python3, MMU Fault"
 
@@ -122,3 +123,10 @@ def test_a_core_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "core.python3.77").touch()
 
     assert forensics.core_dump(77, tmp_path, file) == f"{tmp_path}/core.python3.77"
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [("9", "kill (SIGKILL)"), ("37", "kill (signal 37)"), ("SIGTERM", "kill (SIGTERM)")]
+)
+def test_a_signal_that_has_no_name_is_told_by_its_number(number: str, said: str) -> None:
+    assert _event({"Action": "kill", "Actor": {"Attributes": {"signal": number}}}) == said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from blackstack import catalog, pins
 from blackstack.catalog import Stack
 from blackstack.errors import BlockedError, UsageError
 from blackstack.registry import NotThereError, Registry, parse
+from blackstack.verbs import pinning
 
 from .fake_registry import FakeRegistry, serving
 
@@ -156,6 +158,25 @@ def test_two_homes_that_differ_are_said(repository: Path) -> None:
 
     with pytest.raises(UsageError, match=r"env/toy.env: a/b:2\n  compose/toy.yaml: a/b:1"):
         pins.written(stack)
+
+
+def test_two_homes_that_differ_do_not_end_the_check_of_the_other_stacks(
+    repository: Path, there: FakeRegistry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = there.put("1", index=True)
+    pulled(repository, f"{there.host}/a/b:1@{digest}")
+    text = (repository / "compose/toy.yaml").read_text()
+    (repository / "compose/another.yaml").write_text(text.replace("name: toy", "name: another"))
+    (repository / "env/another.env").write_text("IMAGE=a/b:2\n")
+    monkeypatch.setattr(pinning, "ROOT", repository)
+
+    assert pinning.check(None, as_json=True) == 1
+
+    (finding,) = json.loads(capsys.readouterr().out)
+    assert (finding["code"], finding["severity"]) == ("pin-homes-differ", "error")
+    assert finding["title"].startswith("another: ")
+    assert finding["evidence"][0] == "env/another.env: a/b:2"
+    assert finding["fix"]
 
 
 def test_only_the_value_changes_in_both_homes(repository: Path) -> None:

@@ -28,7 +28,10 @@ def start_period(service: Service) -> Iterator[Fault]:
     engine = engine_of(service)
     if not check or not engine:
         return
-    needed = float(service.document.x.get("ready_s") or 0) if service.is_server else engine.manner.start_s
+    needed = engine.manner.start_s
+    if service.is_server:
+        ready_s = service.document.x.get("ready_s")
+        needed = float(ready_s) if isinstance(ready_s, int | float) else 0.0  # its shape is the catalogue's affair
     text = service.text("healthcheck", "start_period")
     given = seconds(text) if text else 0.0
     if given is None or given < needed:

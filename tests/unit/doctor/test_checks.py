@@ -182,6 +182,29 @@ def test_the_card_that_fits_best_is_held_against_the_stack(make_case: Make) -> N
     assert codes(make_case(gpus=replace(GPUS, cards=(old, *GPUS.cards)))) == []
 
 
+@pytest.mark.parametrize(
+    ("gpu", "said"),
+    [
+        ("0", ["vram-held"]),
+        ("1", []),
+        ("GPU-aaaa-0", ["vram-held"]),
+        ("GPU-bbbb", []),
+        ("all", []),
+        ("7", []),
+    ],
+)
+def test_the_card_that_the_stack_names_is_examined_not_the_freest(make_case: Make, gpu: str, said: list[str]) -> None:
+    held = replace(GPUS.cards[0], uuid="GPU-aaaa-0", free_mib=1000)
+    free = replace(GPUS.cards[0], uuid="GPU-bbbb-1", index=1)
+    case = make_case(gpus=replace(GPUS, cards=(held, free)))
+    assert case.plan is not None
+    settings = {**case.plan.settings, "GPU": replace(case.plan.settings["MODEL"], value=gpu)}
+    case = replace(case, plan=replace(case.plan, settings=settings))
+
+    assert codes(case) == said
+    assert case.card == {"0": held, "GPU-aaaa-0": held, "7": None}.get(gpu, free)
+
+
 def test_a_card_of_32_gb_by_name_is_one_although_it_has_a_little_less(make_case: Make) -> None:
     case = make_case()
     assert case.plan is not None

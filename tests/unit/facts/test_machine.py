@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from blackstack.facts import Facts, containers, limits, network, places, ports
-from blackstack.host import Host
+from blackstack.facts import Facts, containers, image, limits, network, places, ports
+from blackstack.facts.image import ImageFacts
+from blackstack.host import Engine, Host
 
 Seen = Mapping[str, Mapping[str, str]]
 
@@ -145,3 +146,15 @@ def test_a_fact_is_looked_for_once_and_only_when_asked_for(
 
     assert looks == ["limits"]
     assert facts.engine is None  # without an engine nobody is asked
+
+
+def test_a_pinned_image_that_is_here_is_asked_about_here(
+    host: Host, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = "sha256:" + "a" * 64
+    pinned = f"vllm/vllm-openai:v0.29.0@{digest}"
+    monkeypatch.setattr(image, "of_engine", lambda name: ImageFacts(name=name, source="engine", cuda="13.0"))
+    here = replace(host, engine=replace(engine, images=frozenset({f"vllm/vllm-openai@{digest}"})))
+
+    assert Facts(tmp_path, here).image(pinned).cuda == "13.0"
+    assert "not here" in Facts(tmp_path, here).image(pinned.replace("a" * 64, "b" * 64)).unknown

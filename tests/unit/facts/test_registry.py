@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import threading
@@ -18,12 +19,23 @@ from blackstack.facts import registry
 ENV = ["PATH=/usr/bin", "CUDA_VERSION=13.0.2", "NVIDIA_REQUIRE_CUDA=cuda>=13.0 brand=tesla,driver>=535,driver<536"]
 MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
+STRANGE = {
+    "null": {"manifests": None},
+    "words": {"manifests": ["x"]},
+    "text": {"config": "x"},
+    "platform": {"manifests": [{"platform": "x"}]},
+    "mapping": {"manifests": {"x": 1}},
+    "list": ["x"],
+}
+FAR_TOO_MUCH = 256 << 20
+
 
 class Registry(BaseHTTPRequestHandler):
     """Speaks the distribution protocol: a challenge, a token, an index, a manifest, a configuration."""
 
     asked: ClassVar[list[str]] = []
     behind_s: ClassVar[float] = 0.0
+    sent: ClassVar[int] = 0
 
     def do_GET(self) -> None:
         """Answer as a registry does."""
@@ -45,8 +57,25 @@ class Registry(BaseHTTPRequestHandler):
             "/v2/vllm/x/blobs/sha256:config": {"config": {"Env": ENV}},
             "/v2/vllm/x/manifests/none-for-us": {"manifests": []},
             "/v2/vllm/x/manifests/empty": {},
+            **{f"/v2/vllm/x/manifests/{tag}": body for tag, body in STRANGE.items()},
+            "/v2/vllm/x/manifests/text-inside": {"config": {"digest": "sha256:text"}},
+            "/v2/vllm/x/blobs/sha256:text": {"config": "x"},
+            "/v2/vllm/x/manifests/no-list-inside": {"config": {"digest": "sha256:no-list"}},
+            "/v2/vllm/x/blobs/sha256:no-list": {"config": {"Env": 7}},
         }
+        if self.path.endswith("/manifests/endless"):
+            return self._never_end()
         return self._say(200, answers[self.path]) if self.path in answers else self._say(404, {"errors": []})
+
+    def _never_end(self) -> None:
+        """Send until the other end hangs up, or far more than anybody should take."""
+        self.send_response(200)
+        self.end_headers()
+        Registry.sent = 0
+        with contextlib.suppress(OSError):
+            while Registry.sent < FAR_TOO_MUCH:
+                self.wfile.write(b" " * (1 << 16))
+                Registry.sent += 1 << 16
 
     def _say(self, code: int, body: object, headers: dict[str, str] | None = None) -> None:
         data = json.dumps(body).encode()
@@ -98,6 +127,20 @@ def test_an_image_for_other_machines_is_missing_too(address: str) -> None:
 
 def test_an_answer_that_makes_no_sense_is_strange(address: str) -> None:
     assert registry.look(f"{address}/vllm/x:empty").problem == "strange"
+
+
+@pytest.mark.parametrize("tag", [*STRANGE, "text-inside", "no-list-inside"])
+def test_an_answer_of_another_shape_raises_nothing(address: str, tag: str) -> None:
+    told = registry.look(f"{address}/vllm/x:{tag}")
+
+    assert told.problem in {"strange", "missing"}
+    assert told.unknown
+
+
+def test_an_answer_without_an_end_is_not_read_to_its_end(address: str) -> None:
+    assert registry.look(f"{address}/vllm/x:endless").problem == "strange"
+
+    assert Registry.sent < FAR_TOO_MUCH // 4
 
 
 def test_clocks_are_compared_on_the_way(address: str) -> None:

@@ -117,3 +117,23 @@ def test_a_secret_is_never_shown(tmp_path: Path) -> None:
     path.write_text(BASES["vllm"].read_text().replace("${API_KEY:-}", "hunter2secret"))
 
     assert "hunter2" not in repr(examine(path))
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "{engine: [a]}",
+        "{engine: {a: b}}",
+        "{engine: vllm, engine_version: [1]}",
+        "{engine: vllm, service: [a]}",
+        "{engine: vllm, ready_s: [a], needs: [a], build: a, profiles: [a]}",
+        "{engine: vllm, ready_s: soon, profiles: {a: b}}",
+        "[a]",
+    ],
+)
+def test_a_block_of_the_wrong_shape_ends_nothing(block: str, tmp_path: Path) -> None:
+    path = tmp_path / "compose.yaml"
+    text = BASES["vllm"].read_text().replace("--enforce-eager", "--no-such-flag")
+    path.write_text(f"x-stack: {block}\n{text}")
+
+    assert "flag-unknown" in {finding.code for finding in examine(path)}
