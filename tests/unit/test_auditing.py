@@ -81,7 +81,12 @@ def test_a_pinned_image_that_is_here_is_audited(
     monkeypatch.setattr(auditing, "ROOT", repository)
     monkeypatch.setattr(auditing, "planned", lambda *_: (made, here))
     asked: list[list[str]] = []
-    monkeypatch.setattr(auditing, "audit_main", lambda words: asked.append(words) or 0)
+
+    def audit_main(words: list[str]) -> int:
+        asked.append(words)
+        return 0
+
+    monkeypatch.setattr(auditing, "audit_main", audit_main)
 
     assert audit(Subject(stack="toy"), Answer()) == 0
     assert asked == [["--image", f"a/b:1@{digest}"]]
