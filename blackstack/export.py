@@ -80,9 +80,7 @@ def _env(stack: Stack, profile: str | None) -> str:
     """Return the env file with its comments: the profile's values in it, the values of secrets never."""
     path = pins.env_file(stack)
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    text = re.sub(
-        r"The same defaults stand in [^\n]*(?:\n#[^\n]*)*", "Compose reads this file by itself.", text, count=1
-    )
+    text = _ABOUT_ITS_TWIN.sub("Compose reads this file by itself.", text, count=1)
     common = stack.root / COMMON
     shared = pins.values_of(common.read_text(encoding="utf-8")) if common.is_file() else {}
     values = pins.values_of(text)

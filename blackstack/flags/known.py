@@ -151,14 +151,14 @@ def known_of(data: Mapping[str, Any]) -> Known:
 
 
 def closest(engine: str, version: str | None) -> Known | None:
-    """Return what is known of a version; else of the last one before it, or the newest where no version is given.
+    """Return what is known of a version; else of the last one before it. What is no number gets the newest.
 
     The answer's ``version`` says which one it is. None: nothing is known of the engine.
     """
     known = versions(engine)
     if not known:
         return None
-    if version is None:
+    if version is None or not re.match(r"v?\d", version):  # such as `nightly`, or `nightly-5f70bf1`
         return load(engine, known[-1])
     before = [one for one in known if _order(one) <= _order(version)]
     return load(engine, before[-1] if before else known[0])

@@ -124,7 +124,7 @@ def _is_of(record: Mapping[str, Any], stack: Stack, cc: str) -> bool:
     """Tell whether a record is a whole measurement of this stack: not of random weights, and no request failed."""
     if record["asked_for"]["stack"] != stack.name or not record.get("complete") or record["asked_for"].get("noise"):
         return False
-    return class_of(record, stack) == cc and not any(any(run["failures"].values()) for run in record["runs"])
+    return class_of(record, stack) == cc and not any(any(run.get("failures", {}).values()) for run in record["runs"])
 
 
 def _builds(root: Path, stack: Stack) -> Cell:

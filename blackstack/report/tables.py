@@ -34,7 +34,7 @@ class Table:
     def markdown(self) -> str:
         """Return it as GitHub shows it; a bar in a text is escaped."""
         lines = [self.heads, tuple("---" for _ in self.heads), *self.rows]
-        return "\n".join(f"| {' | '.join(_in_a_cell(cell) for cell in line)} |" for line in lines)
+        return "\n".join(f"| {' | '.join(in_a_cell(cell) for cell in line)} |" for line in lines)
 
     def csv(self) -> str:
         """Return it as comma-separated values; a spreadsheet is kept from taking a text for a formula."""
@@ -43,7 +43,8 @@ class Table:
         return text.getvalue()
 
 
-def _in_a_cell(text: str) -> str:
+def in_a_cell(text: str) -> str:
+    """Return a text as a cell of a Markdown table shows it: no sign of it means anything, and it is one line."""
     escaped = "".join(f"\\{sign}" if sign in "\\|`*_[]<>#" else sign for sign in text)
     return " ".join(escaped.split())
 

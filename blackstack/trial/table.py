@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from blackstack.report.tables import in_a_cell
 from blackstack.trial import sure
 from blackstack.trial.cell import Trial
 
@@ -18,7 +19,7 @@ def rows(trials: Sequence[Trial]) -> list[tuple[str, ...]]:
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows as a Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines) + "\n"
+    return "\n".join(f"| {' | '.join(in_a_cell(cell) for cell in line)} |" for line in lines) + "\n"
 
 
 def _row(trial: Trial) -> tuple[str, ...]:
@@ -38,7 +39,3 @@ def _row(trial: Trial) -> tuple[str, ...]:
         f"{memory / (1 << 30):.2f} GiB" if memory else "-",
         why,
     )
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -80,13 +80,7 @@ def test_a_pinned_image_that_is_here_is_audited(
     made = plan.make(catalog.load(repository, "toy"), here, wishes, shell_env={})
     monkeypatch.setattr(auditing, "ROOT", repository)
     monkeypatch.setattr(auditing, "planned", lambda *_: (made, here))
-    asked: list[list[str]] = []
-
-    def audit_main(words: list[str]) -> int:
-        asked.append(words)
-        return 0
-
-    monkeypatch.setattr(auditing, "audit_main", audit_main)
+    words = ["--image", f"a/b:1@{digest}"]
+    monkeypatch.setattr(auditing, "audit_main", lambda given: 0 if given == words else 3)
 
     assert audit(Subject(stack="toy"), Answer()) == 0
-    assert asked == [["--image", f"a/b:1@{digest}"]]

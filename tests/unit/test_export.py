@@ -45,6 +45,15 @@ def test_an_export_has_the_compose_file_unchanged_and_the_knobs_with_their_comme
     assert values(repository, tmp_path / "out") == {"IMAGE": "toy:1", "SLOTS": "6", "BIND_ADDRESS": "127.0.0.1"}
 
 
+def test_what_the_env_file_says_of_its_twin_in_the_repository_is_not_exported(repository: Path) -> None:
+    head = "# Knobs. The same defaults stand in compose/toy.yaml,\n# and a test compares them.\n\n"
+    (repository / "env/toy.env").write_text(f"{head}# Which one.\nIMAGE=toy:1\n")
+
+    made = files(repository)[".env"]
+
+    assert made.startswith("# Knobs. Compose reads this file by itself.\n\n# Which one.\nIMAGE=toy:1\n")
+
+
 def test_no_secret_is_exported_wherever_it_stands(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEY", "hush-shell")
     for name in ("toy", "local", "common"):

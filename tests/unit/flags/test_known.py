@@ -54,6 +54,10 @@ def test_versions_come_in_order() -> None:
         ("0.1", "0.9.2"),
         ("99", "0.32.0"),
         (None, "0.32.0"),
+        ("nightly", "0.32.0"),
+        ("nightly-5f70bf1", "0.32.0"),
+        ("v0.11.0", "0.11.0"),
+        ("", "0.32.0"),
     ],
 )
 def test_a_version_without_data_gets_the_last_one_before_it(
