@@ -18,16 +18,15 @@ from blackstack.fit.speed import Ceiling, ceiling
 LEAST_CONTEXT = 2048  # with less, hardly a question fits
 STEP = 256  # contexts are advised in steps of this
 BATCHES = (1, 2, 4, 8, 16, 32)
+_FP8: Mapping[str, float] = {"fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1}
+# Bytes of one number, by the words of each engine; with ``auto`` it is the weights' 16 bits.
 _ELEMENT_BYTES: Mapping[str, Mapping[str, float]] = {
-    "auto": {},
-    "bfloat16": {"*": 2},
-    "float16": {"*": 2},
-    "fp8": {"*": 1},
-    "fp8_e4m3": {"*": 1},
-    "fp8_e5m2": {"*": 1},
-    "q8_0": {"*": 34 / 32},  # llama.cpp: a 16-bit scale for each 32
-    "q4_0": {"*": 18 / 32},
+    "vllm": {"bfloat16": 2, "float16": 2, **_FP8},
+    "sglang": {"bfloat16": 2, **_FP8},
+    "llamacpp": {"f16": 2, "bf16": 2, "q8_0": 34 / 32, "q4_0": 18 / 32},  # a 16-bit scale for each 32
 }
+_AUTO = "auto"
+_SPELLED = {("sglang", "fp8"): "fp8_e4m3"}  # SGLang's flag has no short name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +49,16 @@ class Ask:
     engine: Engine
     context: int | None = None
     concurrency: int = 1
-    kv_dtype: str = "auto"
+    kv_dtype: str = _AUTO
     utilisation: float | None = None
     sequences: int | None = None
     tensor_parallel: int = 1
     pool_gib: float | None = None
 
     def __post_init__(self) -> None:
-        if self.kv_dtype not in _ELEMENT_BYTES:
-            raise UsageError(f"no --kv-dtype {self.kv_dtype}", why=f"known: {', '.join(_ELEMENT_BYTES)}")
+        known = (_AUTO, *_ELEMENT_BYTES[self.engine.name])
+        if self.kv_dtype not in known:
+            raise UsageError(f"{self.engine.name} has no --kv-dtype {self.kv_dtype}", fix=f"one of: {', '.join(known)}")
         if self.utilisation is not None and not 0 < self.utilisation <= 1:
             raise UsageError(f"--utilization takes a number above 0, up to 1, not {self.utilisation:g}")
         if self.context is not None and self.context > self.model.max_positions:
@@ -76,7 +76,7 @@ class Ask:
     @property
     def element_bytes(self) -> float:
         """Bytes of one number of the cache."""
-        return _ELEMENT_BYTES[self.kv_dtype].get("*", self.model.plain_bytes)
+        return _ELEMENT_BYTES[self.engine.name].get(self.kv_dtype, self.model.plain_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,7 +262,7 @@ def _flags(ask: Ask, load: Load, context: int) -> dict[str, str]:
         "context": str(stepped * (ask.concurrency if ask.engine.name == "llamacpp" else 1)),
         "utilisation": f"{load.utilisation:g}",
         "concurrency": str(ask.concurrency if ask.concurrency > 1 or ask.engine.name == "llamacpp" else load.sequences),
-        **({"kv": ask.kv_dtype} if ask.kv_dtype != "auto" else {}),
+        **({"kv": _SPELLED.get((ask.engine.name, ask.kv_dtype), ask.kv_dtype)} if ask.kv_dtype != _AUTO else {}),
         **({"shards": str(ask.tensor_parallel)} if ask.tensor_parallel > 1 else {}),
     }
     return {names[key]: value for key, value in values.items() if key in names}

@@ -42,8 +42,11 @@ def _verdict(fit: Fit) -> str:
         return f"fits: {wish} in {fit.pool / GIB:.2f} GiB"
     if fit.pool <= 0:
         return f"does not fit: {-fit.pool / GIB:.2f} GiB too little before the first token"
-    longest = f"the longest that does is {fit.max_context:,}" if fit.max_context else "not one token does"
-    return f"does not fit: {wish}; {longest}"
+    if fit.max_context:
+        return f"does not fit: {wish}; the longest that does is {fit.max_context:,}"
+    many = int(fit.long_requests)
+    room = f"only {many:,} of that length {'does' if many == 1 else 'do'}" if many else "not one token does"
+    return f"does not fit: {wish}; {room}"
 
 
 def _memory(fit: Fit) -> Iterator[str]:

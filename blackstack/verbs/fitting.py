@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from blackstack import catalog, console, fit, plan
+from blackstack import catalog, console, fit, plan, shell
 from blackstack.catalog import Stack
 from blackstack.errors import BlackstackError, UsageError
 from blackstack.fit import nvml, show
@@ -63,7 +63,7 @@ def answer(question: Question) -> int:
     for line in show.lines(found):
         console.say(line)
     for stack, words in overrides(found).items():
-        console.say(f"  up       inv up --stack {stack} {' '.join(words)}")
+        console.say(f"  up       {shell.typed(['inv', 'up', '--stack', stack, *words])}")
     if not found.fits:
         helping = fit.flags_that_fit(found.ask)
         told = " ".join(f"{flag} {value}" for flag, value in helping.items()) if helping else ""
@@ -78,16 +78,22 @@ def overrides(found: fit.Fit) -> Mapping[str, list[str]]:
         stacks: tuple[Stack, ...] = catalog.load_all(ROOT)
     except BlackstackError:  # a stack with faults is told about by `inv stacks`; the sum stands without it
         return told
-    names = _names(found.ask.model.name)
+    names, card = _names(found.ask.model.name), found.ask.card
+    cards = nvml.Here(name=card.name, memory_mib=card.memory_mib, cc=card.cc)
     for stack in stacks:
         if not found.fits or stack.x.engine != found.ask.engine.name or not names & _names(stack.x.model):
             continue
         other_version = found.ask.engine.version not in {NEWEST, stack.x.engine_version}
-        if not stack.x.needs.vram_gib or other_version:
+        if not stack.x.needs.vram_gib or other_version or _why_not_gpu(stack, cards):
             continue
         knobs = knob_of_flag(stack)
+        shards = fit.flag_names(stack.x.engine).get("shards", "")
+        if shards in found.flags and shards not in knobs:  # its container gets one card
+            continue
         pairs = [("--set", f"{knobs[flag]}={value}") for flag, value in found.flags.items() if flag in knobs]
         told[stack.name] = [word for pair in pairs for word in pair]
+        if others := [word for flag, value in found.flags.items() if flag not in knobs for word in (flag, value)]:
+            told[stack.name].append(f"--extra={shell.typed(others)}")
     return told
 
 

@@ -274,3 +274,25 @@ def test_an_answer_is_one_screen(model: str, gpu: str) -> None:
 def test_a_question_that_cannot_be_meant_is_refused(changes: dict[str, object], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         ask("gpt-oss-20b", **changes)
+
+
+@pytest.mark.parametrize(
+    ("engine", "dtype", "own"),
+    [("vllm", "q8_0", "fp8"), ("sglang", "float16", "fp8_e4m3"), ("llamacpp", "fp8", "q8_0")],
+)
+def test_a_cache_type_of_another_engine_is_refused_with_the_engine_s_own(engine: str, dtype: str, own: str) -> None:
+    with pytest.raises(UsageError, match=f"{engine} has no --kv-dtype {dtype}") as caught:
+        ask("SmolLM2-135M", engine=engine, kv_dtype=dtype)
+
+    assert own in str(caught.value)
+
+
+def test_sglang_is_told_the_only_name_of_fp8_that_its_flag_takes() -> None:
+    assert ask("SmolLM2-135M", engine="sglang", kv_dtype="fp8").flags["--kv-cache-dtype"] == "fp8_e4m3"
+
+
+def test_too_many_requests_are_told_how_many_fit() -> None:
+    told = "\n".join(show.lines(ask("gpt-oss-20b", context=8192, concurrency=100_000)))
+
+    assert "not one token" not in told
+    assert "of that length do" in told

@@ -14,20 +14,21 @@ CARDS = st.sampled_from([one.name for one in fit.cards()])
 ENGINES = st.sampled_from(
     ["vllm==0.11.0", "vllm==0.14.1", "vllm==0.23.0", "vllm", "sglang==0.5.5", "sglang", "llamacpp"]
 )
+PACKED = {"vllm": "fp8", "sglang": "fp8", "llamacpp": "q8_0"}
 SHARES = st.floats(0.3, 0.99)
 
 
 @st.composite
 def asks(draw: st.DrawFn) -> fit.Ask:
     """Any question that can be put."""
-    model = draw(MODELS)
+    model, engine = draw(MODELS), fit.engine(draw(ENGINES))
     return fit.Ask(
         model=model,
         card=fit.card(draw(CARDS)),
-        engine=fit.engine(draw(ENGINES)),
+        engine=engine,
         context=draw(st.one_of(st.none(), st.integers(1, model.max_positions))),
         concurrency=draw(st.integers(1, 64)),
-        kv_dtype=draw(st.sampled_from(["auto", "fp8"])),
+        kv_dtype=draw(st.sampled_from(["auto", PACKED[engine.name]])),
         utilisation=draw(st.one_of(st.none(), SHARES)),
     )
 
@@ -67,9 +68,11 @@ def test_more_requests_at_once_are_shorter(ask: fit.Ask, more: int) -> None:
 @settings(deadline=None)
 @given(asks())
 def test_a_smaller_cache_element_holds_no_fewer_tokens(ask: fit.Ask) -> None:
-    plain, packed = (fit.estimate(replace(ask, kv_dtype=dtype, pool_gib=4.0)) for dtype in ("auto", "fp8"))
+    dtypes = ("auto", PACKED[ask.engine.name])
+    plain, packed = (fit.estimate(replace(ask, kv_dtype=dtype, pool_gib=4.0)) for dtype in dtypes)
 
-    assert packed.bytes_a_token * 2 == plain.bytes_a_token
+    half = plain.bytes_a_token / 2
+    assert half <= packed.bytes_a_token <= half * 34 / 32 + 1
     assert packed.max_context >= plain.max_context
     assert packed.ceilings[1].tokens_per_s >= plain.ceilings[1].tokens_per_s or ask.context is None
 
