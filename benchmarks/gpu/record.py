@@ -70,16 +70,22 @@ class Machine:
         python: an interpreter that has vLLM.
         model: a folder with weights, and gpt_oss one without.
         out: where the records go.
+        wished: knobs for every server, as KEY=VALUE; two lanes on one card need a port and a share of it each.
+        only: of the faults, those to provoke; none: all.
+        patience: seconds that `inv backends` and `inv tune` get; both go on where they were stopped.
     """
 
     python: str
     model: str
     gpt_oss: str | None
     out: Path
+    wished: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    patience: float = 590
 
     def wishes(self, which: str, *more: str) -> list[str]:
         """Return the words of `inv up` for one of the two models."""
-        words = ["--stack", STACK, "--python", self.python]
+        words = ["--stack", STACK, "--python", self.python, *(word for one in self.wished for word in ("--set", one))]
         if which == "smol":
             return [*words, "--set", f"MODEL={self.model}", *more]
         if self.gpt_oss is None:
@@ -113,26 +119,26 @@ def inv(*words: str, env: Mapping[str, str] | None = None, patience: float = 500
     print("+ inv", *words, flush=True)
     began = time.monotonic()
     command = [sys.executable, "-m", "invoke", *words]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=patience,
-            check=False,
-        )
-        code, out, err = done.returncode, done.stdout, done.stderr
-    except subprocess.TimeoutExpired as late:
-        code, out, err = -1, _text(late.stdout), _text(late.stderr)
+    surroundings = {**os.environ, **(env or {})}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=surroundings, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=patience)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt) as late:
+            # As Ctrl-C does it: our commands clear up after themselves, when they are asked and not killed.
+            process.send_signal(signal.SIGINT)
+            try:
+                out, err = process.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                out, err = process.communicate()
+            if isinstance(late, KeyboardInterrupt):
+                raise
+    code = process.returncode
     seconds = round(time.monotonic() - began, 1)
     print(f"  → {code} after {seconds} s", *(err.strip().splitlines()[-6:] if code else ()), sep="\n    ", flush=True)
     return Done(code, out, err, seconds)
-
-
-def _text(data: bytes | str | None) -> str:
-    return data.decode(errors="replace") if isinstance(data, bytes) else data or ""
 
 
 def as_json(done: Done) -> object:
@@ -292,13 +298,13 @@ def _theirs(file: Path) -> dict[str, object]:
 def backends(machine: Machine) -> None:
     """Try every attention backend, with and without CUDA graphs."""
     words = machine.wishes("smol", "--axis", "attention,graphs", "--json")
-    machine.keep("backends-smollm2-135m.json", as_json(inv("backends", *words, patience=590)))
+    machine.keep("backends-smollm2-135m.json", as_json(inv("backends", *words, patience=machine.patience)))
 
 
 def tune(machine: Machine) -> None:
     """Look for better flags than the defaults."""
     words = machine.wishes("gpt-oss", "--goal", "throughput", "--budget", "8m", "--json")
-    machine.keep("tune-gpt-oss-20b.json", as_json(inv("tune", *words, patience=590)))
+    machine.keep("tune-gpt-oss-20b.json", as_json(inv("tune", *words, patience=machine.patience)))
 
 
 @dataclass(frozen=True)
@@ -363,10 +369,12 @@ def faults(machine: Machine) -> None:
     """Provoke each, and see whether it ends in its finding."""
     records = []
     for fault in FAULTS:
+        if machine.only and fault.name not in machine.only:
+            continue
         record = provoke(machine, fault)
         records.append(record)
         print(json.dumps(record, ensure_ascii=False)[:600], flush=True)
-        machine.keep("faults.json", records)
+        machine.keep("-".join(["faults", *machine.only]) + ".json", records)
 
 
 def provoke(machine: Machine, fault: Fault) -> dict[str, object]:
@@ -398,14 +406,17 @@ def struck(strike: signal.Signals) -> dict[str, object]:
 
 
 def engine_cores() -> list[int]:
-    """Return the processes that call themselves EngineCore."""
+    """Return our server's processes that call themselves EngineCore; those of another server here are not hit."""
+    note = ROOT / ".blackstack/run" / STACK / "server.json"
+    session = json.loads(note.read_text(encoding="utf-8")).get("pid") if note.is_file() else None
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
             name = (place / "comm").read_text() + (place / "cmdline").read_text()
+            ours = session is None or os.getsid(int(place.name)) == session
         except OSError:
             continue
-        if "EngineCore" in name:
+        if "EngineCore" in name and ours:
             found.append(int(place.name))
     return found
 
@@ -442,10 +453,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--python", default=shutil.which("python3") or sys.executable)
     parser.add_argument("--model", required=True)
     parser.add_argument("--gpt-oss")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a knob for every server")
+    parser.add_argument("--only", default="", metavar="NAME,NAME", help="of the faults, those to provoke")
+    parser.add_argument("--patience", type=float, default=590, metavar="SECONDS", help="of backends and of tune")
     parser.add_argument("--out", type=Path, default=ROOT / "results/gpu")
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
-    machine = Machine(options.python, options.model, options.gpt_oss, options.out.resolve())
+    only = tuple(filter(None, options.only.split(",")))
+    if unknown := set(only) - {fault.name for fault in FAULTS}:
+        parser.error(f"no such fault: {', '.join(sorted(unknown))}")
+    folders = (options.python, options.model, options.gpt_oss, options.out.resolve())
+    machine = Machine(*folders, tuple(options.set), only, options.patience)
     for part in options.parts:
         began = time.monotonic()
         PARTS[part](replace(machine))
