@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -54,6 +55,24 @@ def page(folder: Path) -> Iterator[str]:
             [_compared(run) for run in record["runs"]],
         )
         yield from ("", *_planned(record))
+    yield from _faults(json.loads((folder / "faults.json").read_text()))
+
+
+def _faults(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield from ("", "## Faults, provoked there", "")
+    yield from table(("fault", "said by", "as", "seconds"), [_fault(record) for record in records])
+
+
+def _fault(record: Mapping[str, Any]) -> list[object]:
+    verb = "watch" if "watch" in record else "up"
+    said = str(record[f"{verb}_said"])
+    codes = re.findall(r'"code": "([\w-]+)"', said) or re.findall(r"\[([a-z0-9-]+)\]", said)
+    return [
+        record["fault"],
+        f"`inv {verb}`",
+        f"`{codes[0]}`" if codes else "no known cause then",
+        record[f"{verb}_seconds"],
+    ]
 
 
 def _start(record: Mapping[str, Any], kind: str) -> list[object]:
