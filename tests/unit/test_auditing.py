@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from blackstack.errors import BlockedError, UsageError
+from blackstack.host import Engine, Host
 from blackstack.verbs.auditing import Answer, Subject, audit
 
 
@@ -54,3 +56,15 @@ def test_a_stack_that_is_not_here_says_how_to_get_it(monkeypatch: pytest.MonkeyP
         audit(Subject(stack="llamacpp-cpu"), Answer())
 
     assert "inv build --stack llamacpp-cpu" in str(caught.value)
+
+
+def test_a_stack_that_is_not_built_here_is_to_be_pulled(
+    monkeypatch: pytest.MonkeyPatch, host: Host, engine: Engine
+) -> None:
+    monkeypatch.setattr("blackstack.host.look", lambda _root: replace(host, engine=engine))
+
+    with pytest.raises(BlockedError, match="nothing of vllm-stable is here") as caught:
+        audit(Subject(stack="vllm-stable"), Answer())
+
+    assert "docker pull vllm/vllm-openai:" in str(caught.value)
+    assert "inv build" not in str(caught.value)
