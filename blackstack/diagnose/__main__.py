@@ -28,7 +28,10 @@ STDIN = "-"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Diagnose and print; return the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.name and len(options.logs) > 1:
+        parser.error("--name is for one FILE")
     try:
         with ExitStack() as stack:
             logs = [_readable(name, stack) for name in options.logs]
@@ -49,7 +52,7 @@ def _run(options: argparse.Namespace, logs: Sequence[Path]) -> int:
             shutil.get_terminal_size().columns,
             sys.stdout.isatty() and "NO_COLOR" not in os.environ,
         )
-        told = zip(options.logs, findings, strict=True)
+        told = zip([options.name] if options.name else options.logs, findings, strict=True)
         screens = (screen(name, found, width=max(60, width), colour=colour) for name, found in told)
         sys.stdout.write("\n\n".join(screens) + "\n")
     if options.bundle:
@@ -68,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("logs", nargs="+", metavar="FILE", help="a log of any size; - is standard input")
+    add("--name", help="what the answer calls the log; without it the file's path")
     add("--json", action="store_true", help="a list of findings; for several files one list a file")
     add(
         "--facts",

@@ -84,8 +84,10 @@ class Plan:
     api_key: str | None = field(default=None, repr=False)
 
     def again(self, *more: str) -> str:
-        """Return the `inv up` that this plan was made for, with more words behind it."""
-        return self.wishes.typed("up", self.stack.name, *more)
+        """Return the `inv up` that this plan was made for, with more words behind it; a new value replaces an old."""
+        anew = {word.partition("=")[0] for flag, word in pairwise(more) if flag == "--set"}
+        kept = tuple(word for word in self.wishes.overrides if word.partition("=")[0] not in anew)
+        return replace(self.wishes, overrides=kept).typed("up", self.stack.name, *more)
 
     def steps_of(self, *kinds: StepKind) -> tuple[Step, ...]:
         """Return the steps of these kinds."""

@@ -105,9 +105,15 @@ def cells(stack: Stack, wishes: Wishes, names: Sequence[str], only: Sequence[str
         only: of their values, those to try; empty for all.
 
     Raises:
-        UsageError: an axis or a value that there is not.
+        UsageError: an axis or a value that there is not, or no axis at all.
     """
     there = axes_of(stack)
+    if names and not there:
+        raise UsageError(
+            f"{stack.name} has nothing to switch",
+            why=f"its engine, {stack.x.engine}, works in one way only",
+            fix="inv stacks   # another one",
+        )
     for name in names:
         if name not in there:
             raise unknown_name("axis", name, there, see=f"of {stack.x.engine} {stack.x.engine_version or ''}".strip())

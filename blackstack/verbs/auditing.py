@@ -82,10 +82,13 @@ def _files_of(name: str) -> list[str]:
     """Return the words that name the files of a stack: those that `up` would run here."""
     stack = catalog.load(ROOT, name)
     made, machine = planned(stack, Wishes())
+    image = made.image
     if made.image and machine.engine and held(made.image, machine.engine.images):
         return ["--image", made.image]
     if made.environment is None and stack.x.process:
         made, _ = planned(stack, Wishes(runtime="process"))
     if made.environment and (made.environment / COMPLETE).is_file() and made.python:
         return ["--python", made.python]
-    raise BlockedError(f"nothing of {name} is here to audit", fix=f"inv build --stack {name}")
+    ours = stack.x.build or made.environment or not image
+    get = f"inv build --stack {name}" if ours else f"docker pull {image}"
+    raise BlockedError(f"nothing of {name} is here to audit", fix=get)

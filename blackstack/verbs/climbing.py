@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import replace
 
 from blackstack import host, plan
+from blackstack.catalog import Stack
 from blackstack.catalog.schema import Profile
 from blackstack.errors import BlackstackError, UsageError, unknown_name
 from blackstack.trial import ladder, sure
@@ -18,9 +19,7 @@ def climb(stack: str | None, order: Order, *, low: str, high: str) -> None:
     """Go from the safe profile up, keep what works, and write what was reached as a profile."""
     with trying("ladder", order) as it:
         one = named(stack)
-        for name in (low, high):
-            if name not in one.x.profiles:
-                raise unknown_name("profile", name, one.x.profiles, see=f"inv stacks --stack {one.name}")
+        refuse_no_pair(one, low, high)
         settings = plan.make(one, host.look(ROOT), order.wishes).settings
         own = {key: setting.value for key, setting in settings.items() if not setting.secret}
         walk = ladder.Walk(low=low, steps=ladder.steps(one, own, low, high))
@@ -56,6 +55,25 @@ def climb(stack: str | None, order: Order, *, low: str, high: str) -> None:
     steps = [{**dataclasses.asdict(rung), "trial": rung.trial.label} for rung in climbed.rungs]
     more = {"rungs": steps, "profile": profile.model_dump(mode="json")}
     it.write(one.name, asked, it.run.judged(), more, closing)
+
+
+def refuse_no_pair(one: Stack, low: str, high: str) -> None:
+    """Say which of the two profiles the stack does not have.
+
+    Raises:
+        UsageError: one of them, or both: then the stack was not made to be climbed.
+    """
+    known = one.x.profiles
+    lacking = [name for name in (low, high) if name not in known]
+    if len(lacking) > 1:
+        write = [] if len(known) > 1 else [f"write two into `profiles:` of x-stack in compose/{one.name}.yaml"]
+        raise UsageError(
+            f"{one.name} has no pair of profiles {low} and {high} to climb between",
+            why=f"its profiles: {', '.join(known) or 'none'}",
+            fix=[*write, f"inv ladder --stack {one.name} --low NAME --high NAME"],
+        )
+    for name in lacking:
+        raise unknown_name("profile", name, known, see=f"inv stacks --stack {one.name}")
 
 
 def _gained(gain: sure.Estimate | None) -> str:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from blackstack import console
 from blackstack.aftermath import WHOLE_LOG, facts_now
 from blackstack.catalog import Stack
 from blackstack.diagnose import ExitFacts
@@ -16,6 +17,12 @@ from blackstack.diagnose.__main__ import main as diagnose_main
 from blackstack.errors import UsageError
 from blackstack.runtime import proc, state
 from blackstack.verbs.choose import ROOT, all_up, chosen, find, last_one, last_runtime
+
+# A server that hangs logs nothing: its log can be in order, and yet nobody gets an answer.
+_HUNG = {
+    "en": "  next  inv watch --once --stack {stack}   # it runs; whether it answers, its log does not say",
+    "ko": "  next  inv watch --once --stack {stack}   # 실행 중입니다. 응답하는지는 로그로 알 수 없습니다",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +62,14 @@ def diagnose(question: Question) -> int:
     if not lines:
         raise UsageError(f"{stack.name} has no log to diagnose", fix=f"inv up --stack {stack.name}")
     facts = facts_now(found.runtime, stack, found.running) if found else ExitFacts.from_mapping(_kept_facts(stack))
+    words += ["--name", stack.name, "--facts", json.dumps(asdict(facts))]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, f"{stack.name}.log")
         log.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return diagnose_main([*words, "--facts", json.dumps(asdict(facts)), str(log)])
+        code = diagnose_main([*words, str(log)])
+    if found and found.alive and not code and not question.as_json:
+        console.say(_HUNG[question.language].format(stack=stack.name))
+    return code
 
 
 def _kept_facts(stack: Stack) -> dict[str, Any]:

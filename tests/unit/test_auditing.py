@@ -84,3 +84,15 @@ def test_a_pinned_image_that_is_here_is_audited(
     monkeypatch.setattr(auditing, "audit_main", lambda given: 0 if given == words else 3)
 
     assert audit(Subject(stack="toy"), Answer()) == 0
+
+
+def test_a_stack_that_is_not_built_here_is_to_be_pulled(
+    monkeypatch: pytest.MonkeyPatch, host: Host, engine: Engine
+) -> None:
+    monkeypatch.setattr("blackstack.host.look", lambda _root: replace(host, engine=engine))
+
+    with pytest.raises(BlockedError, match="nothing of vllm-stable is here") as caught:
+        audit(Subject(stack="vllm-stable"), Answer())
+
+    assert "docker pull vllm/vllm-openai:" in str(caught.value)
+    assert "inv build" not in str(caught.value)

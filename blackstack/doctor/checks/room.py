@@ -15,6 +15,7 @@ from blackstack.finding import Finding
 
 GIB = 1 << 30
 _SIZES = {"": 1, "b": 1, "k": 1 << 10, "kb": 1 << 10, "m": 1 << 20, "mb": 1 << 20, "g": GIB, "gb": GIB}
+_MEMORY_KNOBS = ("CTX_SIZE", "KV_CACHE_GIB")  # of stacks that keep the context in the machine's memory
 
 
 def check_disk(case: Case) -> Finding | None:
@@ -37,7 +38,8 @@ def check_memory(case: Case) -> Finding | None:
         return None
     limit = None if case.in_docker else case.facts.limits.cgroup_memory_bytes  # a container gets a cgroup of its own
     needed, had = plan.stack.x.needs.memory_gib, min(case.host.memory_bytes, limit or case.host.memory_bytes)
-    values = {"stack": plan.stack.name, "needed": f"{needed:g}"}
+    smaller = [*(knob for knob in _MEMORY_KNOBS if knob in plan.settings), "model"]
+    values = {"stack": plan.stack.name, "needed": f"{needed:g}", "model": " or ".join(smaller)}
     if had < needed * GIB:
         evidence = [f"this {'cgroup may use' if limit == had else 'machine has'} {had / GIB:.1f} GiB"]
         return found("memory", values, evidence=evidence)

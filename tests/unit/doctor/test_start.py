@@ -10,11 +10,12 @@ import pytest
 
 from blackstack import catalog, change, doctor, plan
 from blackstack.doctor import Case
-from blackstack.doctor.checks import setup
+from blackstack.doctor.checks import room, setup
 from blackstack.errors import BlockedError
 from blackstack.facts import Facts, ports
 from blackstack.host import Engine, Host
 from blackstack.plan import Wishes
+from tests.unit.conftest import REPOSITORY
 
 
 def made_for(repository: Path, host: Host, *overrides: str) -> plan.Plan:
@@ -33,7 +34,8 @@ def test_a_port_that_is_taken_blocks_and_the_next_free_one_is_offered(repository
         with pytest.raises(BlockedError, match=f"port {port} is taken by") as caught:
             doctor.refuse_if_blocked(made_for(repository, host, f"PORT={port}"), host)
 
-        assert "--set PORT=" in str(caught.value)
+        assert str(caught.value).count("--set PORT=") == 1
+        assert f"--set PORT={port}" not in str(caught.value)
         assert ports.next_free("127.0.0.1", port) != port
 
 
@@ -78,7 +80,20 @@ def test_too_little_disk_blocks(repository: Path, host: Host) -> None:
 def test_too_little_memory_is_a_warning(repository: Path, host: Host) -> None:
     poor = replace(host, memory_bytes=1 << 20)
 
-    assert [finding.code for finding in doctor.refuse_if_blocked(made_for(repository, poor), poor)] == ["memory"]
+    (finding,) = doctor.refuse_if_blocked(made_for(repository, poor), poor)
+
+    assert finding.code == "memory"
+    assert finding.fix[0] == "a smaller model"
+
+
+def test_advice_for_too_little_memory_names_the_knob_that_the_stack_has(host: Host) -> None:
+    poor = replace(host, memory_bytes=1 << 20)
+    made = plan.make(catalog.load(REPOSITORY, "llamacpp-cpu"), poor, Wishes(runtime="process"), shell_env={})
+
+    finding = room.check_memory(Case(host=poor, facts=Facts(REPOSITORY, poor), plan=made))
+
+    assert finding
+    assert finding.fix[0] == "a smaller CTX_SIZE or model"
 
 
 def test_a_stack_without_a_gpu_never_loads_nvml_nor_asks_for_the_toolkit(

@@ -153,3 +153,8 @@ def test_what_counts_as_a_refusal_is_known_to_the_diagnosis() -> None:
 @pytest.mark.parametrize("name", [name for name in catalog.names(REPOSITORY) if name != "simulator"])
 def test_every_stack_has_something_to_switch(name: str) -> None:
     assert axes.DEFAULT_AXIS in axes.axes_of(catalog.load(REPOSITORY, name))
+
+
+def test_a_stack_that_has_nothing_to_switch_says_so() -> None:
+    with pytest.raises(UsageError, match="simulator has nothing to switch"):
+        axes.cells(catalog.load(REPOSITORY, "simulator"), Wishes(), [axes.DEFAULT_AXIS])

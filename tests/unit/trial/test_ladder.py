@@ -10,9 +10,12 @@ import pytest
 from blackstack import catalog
 from blackstack.catalog import Stack
 from blackstack.catalog.schema import Profile
+from blackstack.errors import UsageError
 from blackstack.plan import Wishes
 from blackstack.trial import ladder
 from blackstack.trial.cell import Cell, Trial
+from blackstack.verbs.climbing import refuse_no_pair
+from tests.unit.conftest import REPOSITORY
 
 from .conftest import trial
 
@@ -104,3 +107,14 @@ def test_the_same_step_on_other_values_is_another_trial(stack: Stack) -> None:
 
     labels = [{rung.trial.label for rung in found.rungs if rung.name == "PORT"} for found in (one, other)]
     assert labels[0] != labels[1]
+
+
+def test_a_stack_without_a_pair_of_profiles_says_so() -> None:
+    one = catalog.load(REPOSITORY, "vllm-stable")
+
+    with pytest.raises(UsageError, match="no pair of profiles safe and fast") as caught:
+        refuse_no_pair(one, "safe", "fast")
+
+    assert "--low NAME --high NAME" in str(caught.value)
+    with pytest.raises(UsageError, match="no profile called 'cu128'"):
+        refuse_no_pair(one, "cu129", "cu128")
