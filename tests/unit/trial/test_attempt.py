@@ -161,8 +161,8 @@ def test_of_a_death_that_no_signature_explains_the_first_exception_is_told() -> 
     log = [  # of vLLM 0.32 with --kv-cache-dtype fp8_e5m2, on a CPU without AVX-512, here
         "(APIServer pid=1) WARNING [system_utils.py:255] This can cause errors like `OSError: [Errno 24]`",
         f"(Worker pid=3) {at}     raise NotImplementedError(",
-        f"(Worker pid=3) {at} NotImplementedError: FP8 KV cache on CPU requires x86 with AVX-512 or AMX.",
-        "(EngineCore pid=2) ERROR 11-21 08:07:46 [core.py:1510] RuntimeError: Worker failed with error 'FP8 KV cache'",
+        f"(Worker pid=3) {at} NotImplementedError: the frobnicator of this card was never written.",
+        "(EngineCore pid=2) ERROR 11-21 08:07:46 [core.py:1510] RuntimeError: Worker failed with error 'the frobnicator'",
         "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore': 1}",
     ]
     trial = Trial(label="", stack="", about="", outcome="crashed")
@@ -170,7 +170,7 @@ def test_of_a_death_that_no_signature_explains_the_first_exception_is_told() -> 
     found = _explained(trial, diagnose(log), log)
 
     assert found.code == NO_ROOT
-    assert found.why == "NotImplementedError: FP8 KV cache on CPU requires x86 with AVX-512 or AMX."
+    assert found.why == "NotImplementedError: the frobnicator of this card was never written."
 
 
 def test_ctrl_c_in_the_middle_takes_the_server_down_and_goes_on(attempted: Try) -> None:
