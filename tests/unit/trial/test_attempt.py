@@ -158,11 +158,11 @@ def test_a_mistake_of_ours_costs_one_cell_and_leaves_nothing(attempted: Try) -> 
 
 def test_of_a_death_that_no_signature_explains_the_first_exception_is_told() -> None:
     at = "ERROR 11-21 08:07:46 [multiproc_executor.py:1063]"
-    log = [  # of vLLM 0.32 with --kv-cache-dtype fp8_e5m2, on a CPU without AVX-512, here
+    log = [  # as vLLM 0.32 prints one
         "(APIServer pid=1) WARNING [system_utils.py:255] This can cause errors like `OSError: [Errno 24]`",
         f"(Worker pid=3) {at}     raise NotImplementedError(",
         f"(Worker pid=3) {at} NotImplementedError: the frobnicator of this card was never written.",
-        "(EngineCore pid=2) ERROR 11-21 08:07:46 [core.py:1510] RuntimeError: Worker failed with error 'the frobnicator'",
+        "(EngineCore pid=2) ERROR 11-21 08:07:46 [core.py:1510] RuntimeError: Worker failed with 'the frobnicator'",
         "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {'EngineCore': 1}",
     ]
     trial = Trial(label="", stack="", about="", outcome="crashed")
