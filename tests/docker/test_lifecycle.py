@@ -193,7 +193,8 @@ def test_ctrl_c_while_an_image_is_built_leaves_no_image(
 ) -> None:
     dockerfile = shell.root / "dockerfiles/llamacpp-cpu/Dockerfile"
     dockerfile.write_text(dockerfile.read_text() + f"\nUSER root\nRUN echo slowly {time.time()}; sleep 300\n")
-    words = ("--set", f"BASE_IMAGE={base_image}", "--set", "IMAGE=never-built:1")
+    never = f"never-built-{time.time_ns()}"
+    words = ("--set", f"BASE_IMAGE={base_image}", "--set", f"IMAGE={never}:1")
     build = shell.begin("build", *STACK, "--runtime", "docker", *words)
     read_until(build, "+ docker buildx build")
     time.sleep(1)  # somewhere in the middle; where, does not matter
@@ -203,7 +204,7 @@ def test_ctrl_c_while_an_image_is_built_leaves_no_image(
 
     assert build.returncode == 130, err
     assert "was not built" in err
-    assert not engine.images.list("never-built")
+    assert not engine.images.list(never)
 
 
 def test_a_build_keeps_nothing_of_the_network_it_was_made_in(image: str, engine: docker.DockerClient) -> None:
