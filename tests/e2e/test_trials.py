@@ -192,7 +192,7 @@ def test_a_verdict_names_the_faster_one_and_what_was_not_tried(shell: Shell) -> 
     ("words", "said"),
     [
         (("backends", "--stack", "toy", "--axis", "atention"), "did you mean 'attention'"),
-        (("ladder", "--stack", "toy"), "no profile called 'safe'"),
+        (("ladder", "--stack", "toy"), "no pair of profiles"),
         (("tune", "--stack", "toy", "--goal", "speed"), "no goal called 'speed'"),
         (("tune", "--stack", "toy", "--budget", "soon"), "--budget takes a time"),
         (("tune", "--stack", "toy", "--axis", "none"), "toy has nothing to tune"),
