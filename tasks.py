@@ -6,21 +6,27 @@ task runs, so that `inv --list` is quick.
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from invoke.context import Context
 from invoke.exceptions import Exit
-from invoke.tasks import task
+from invoke.parser.parser import ParseMachine
+from invoke.tasks import task as any_task
 
 if TYPE_CHECKING:
     from blackstack.bench.workload import Endpoint, Workload
     from blackstack.plan import Wishes
     from blackstack.trial.tune import Goal
     from blackstack.verbs.trying import Order
+
+# Invoke gives each flag the first letter that is free: -h was not help in half of the verbs. Flags are spelled out.
+task = partial(any_task, auto_shortflags=False)
 
 STACK = {"stack": "a name from `inv stacks` (default: the one that is up, or $STACK, or llamacpp-cpu)"}
 HOW = {
@@ -31,6 +37,25 @@ HOW = {
 }
 EXTRA = {"extra": "words for the server that no knob has: --extra='--block-size 32'; may be repeated"}
 RUN = {**HOW, **EXTRA, "python": "an interpreter that has the engine already (process runtime)"}
+
+
+def refuse(typed: ParseMachine, said: str) -> NoReturn:
+    """Say what was typed wrong as all our errors do, and exit with 2; Invoke would say «No idea» and exit with 1."""
+    from blackstack.verbs import mistyping
+
+    verb, flag = typed.context, typed.flag
+    flags = {name: str(argument.help) for name, argument in verb.flags.items()} if verb.name else {}
+    if flag and flag.takes_value and flag.raw_value is None:
+        error = mistyping.no_value(verb.name, f"--{flag.names[0]}", str(flag.help))
+    elif verb.missing_positional_args:
+        error = mistyping.too_few(verb.name, [argument.names[0] for argument in verb.missing_positional_args])
+    else:
+        word = ast.literal_eval(said.removeprefix("No idea what ").removesuffix(" is!"))
+        error = mistyping.unknown(word, verb.name, flags, typed.contexts)
+    raise Exit(str(error), error.exit_code)
+
+
+ParseMachine.error = refuse  # type: ignore[method-assign]  # it has no other place for this
 
 
 @contextmanager
@@ -514,8 +539,8 @@ def ladder(
 )
 def verdict(
     _c: Context,
-    candidates: str,
-    model: str,
+    candidates: str = "",
+    model: str = "",
     rounds: str = "3",
     runtime: str = "auto",
     set_: Sequence[str] | None = None,

@@ -40,6 +40,13 @@ def test_every_verb_and_each_of_its_flags_explains_itself(name: str) -> None:
     assert all(argument.help for argument in task.get_arguments())
 
 
+@pytest.mark.parametrize("name", sorted(tasks().tasks))
+def test_no_flag_has_a_letter_that_nobody_gave_it_so_that_h_is_help_everywhere(name: str) -> None:
+    flags = {flag for argument in tasks().tasks[name].get_arguments() for flag in argument.names if len(flag) == 1}
+
+    assert flags == ({"a", "b"} if name == "compare" else set())
+
+
 @pytest.mark.parametrize("name", catalog.names(REPOSITORY))
 def test_every_stack_is_in_the_readme_with_its_model(name: str) -> None:
     assert f"| `{name}` |" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
