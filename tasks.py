@@ -61,12 +61,14 @@ ParseMachine.error = refuse  # type: ignore[method-assign]  # it has no other pl
 @contextmanager
 def friendly() -> Iterator[None]:
     """Turn our errors into their sentence and exit code; anything else is our mistake and keeps its traceback."""
-    from blackstack.errors import BlackstackError
+    from blackstack.errors import BlackstackError, InterruptedRunError
 
     try:
         yield
     except BlackstackError as error:
         raise Exit(str(error), error.exit_code) from None
+    except KeyboardInterrupt:  # of a verb that has nothing to put back
+        raise Exit("interrupted", InterruptedRunError.exit_code) from None
     except BrokenPipeError:  # whoever read us has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise Exit(code=1) from None

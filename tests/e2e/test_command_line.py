@@ -72,3 +72,32 @@ def test_a_stack_that_does_not_exist_gets_the_nearest_one_and_exit_code_2(verb: 
     assert "did you mean 'vllm-cpu'?" in err
 
 
+@pytest.fixture
+def silent_engine() -> Iterator[socket.socket]:
+    """An engine that never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(60)
+        yield listening
+
+
+@pytest.mark.parametrize("words", [("plan",), ("doctor",), ("stacks", "--fits"), ("audit", "--image", "a:b")])
+def test_ctrl_c_while_the_engine_is_asked_is_a_line_and_130(
+    words: tuple[str, ...], silent_engine: socket.socket
+) -> None:
+    process = begin(*words, env={"DOCKER_HOST": f"tcp://127.0.0.1:{silent_engine.getsockname()[1]}"})
+    with silent_engine.accept()[0]:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+
+    assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted")
+
+
+def test_ctrl_c_while_a_file_is_read_is_a_line_and_130(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = begin("lint", "--file", str(pipe))
+    with pipe.open("wb"):  # waits until the command has opened the other end
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+
+    assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted")
