@@ -56,7 +56,8 @@ def decide(order: Order, *, candidates: Sequence[str], model: str, rounds: int) 
     more = {
         "verdict": {"winner": found.winner, "over": over, "line": found.line, "not_tried": not_tried, "sizes": sizes}
     }
-    it.write("-".join(cells), asked, it.run.judged(), more, [found.line])
+    it.write("-".join(cells or candidates), asked, it.run.judged(), more, [found.line])
+    it.refuse_if_nothing_works(next(iter(wishes)), it.run.judged(), not_tried)
 
 
 def _able(candidates: Sequence[str], model: str, wishes: Wishes) -> tuple[list[Stack], dict[str, str]]:
