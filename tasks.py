@@ -55,7 +55,7 @@ def refuse(typed: ParseMachine, said: str) -> NoReturn:
     raise Exit(str(error), error.exit_code)
 
 
-ParseMachine.error = refuse  # type: ignore[method-assign]  # it has no other place for this
+ParseMachine.error = refuse  # type: ignore[assignment, method-assign]  # it has no other place for this
 
 
 @contextmanager

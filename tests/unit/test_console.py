@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 
@@ -43,7 +44,7 @@ TABLES: dict[str, Callable[[], object]] = {
     "all stacks": knowing.stacks,
     "all cards": list_cards,
     "trials": show_trials,
-    **{name: lambda name=name: knowing.stacks(stack=name) for name in catalog.names(REPOSITORY)},
+    **{name: partial(knowing.stacks, stack=name) for name in catalog.names(REPOSITORY)},
 }
 
 
