@@ -297,7 +297,7 @@ def _theirs(file: Path) -> dict[str, object]:
 
 def backends(machine: Machine) -> None:
     """Try every attention backend, with and without CUDA graphs."""
-    words = machine.wishes("smol", "--axis", "attention,graphs", "--json")
+    words = machine.wishes("smol", "--axis", "attention,graphs", "--cross", "--json")
     machine.keep("backends-smollm2-135m.json", as_json(inv("backends", *words, patience=machine.patience)))
 
 
