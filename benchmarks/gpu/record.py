@@ -374,7 +374,6 @@ FAULTS = (
         "utilisation-too-high",
         ("gpu-memory-already-in-use", "cuda-oom"),
         ("--set", "GPU_MEMORY_UTILIZATION=1.0"),
-        hold_gib=2,
     ),
     Fault(
         "context-too-long-for-the-pool",
@@ -382,7 +381,7 @@ FAULTS = (
         ("--set", "GPU_MEMORY_UTILIZATION=0.12", "--set", "MAX_MODEL_LEN=131072"),
         which="gpt-oss",
     ),
-    Fault("context-too-long-for-the-model", ("max-model-len-exceeds-model",), ("--set", "MAX_MODEL_LEN=100000")),
+    Fault("context-too-long-for-the-model", ("max-model-len-above-model",), ("--set", "MAX_MODEL_LEN=100000")),
     Fault(
         "wrong-backend",
         ("attn-backend-unsupported-by-layer", "cli-invalid-choice"),
@@ -394,7 +393,7 @@ FAULTS = (
         ("--extra=--attention-backend FLASHINFER",),
         {
             "CUDA_HOME": "/nonexistent",
-            "PATH": "/usr/bin:/bin",
+            "PATH": ":".join([str(Path(shutil.which("ninja") or "/bin/ninja").parent), "/usr/bin", "/bin"]),
             "FLASHINFER_WORKSPACE_BASE": tempfile.gettempdir() + "/empty-flashinfer",
         },
     ),
