@@ -10,13 +10,6 @@ from blackstack.errors import UsageError, nearest, unknown_name
 from blackstack.verbs.choose import ROOT
 
 _FOR_A_FILE = ("--file", "--log", "--archive", "--result")
-_NEEDS = {
-    "compare": (
-        "two records, or two stacks",
-        "inv compare OLD.json NEW.json   # records of `inv bench --repeats 3`",
-        "inv compare llamacpp-cpu vllm-cpu   # started and measured in turn",
-    )
-}
 
 
 def unknown(word: str, verb: str | None, flags: Mapping[str, str], verbs: Collection[str]) -> UsageError:
@@ -42,12 +35,11 @@ def no_value(verb: str | None, flag: str, about: str) -> UsageError:
     return UsageError(f"{command}{flag} needs a value", why=about, fix=f"{command}{flag} VALUE, or {command}--help")
 
 
-def too_few(verb: str | None, lacking: Sequence[str]) -> UsageError:
-    """Make the error for a verb that cannot do without what is not there."""
-    wanted, *examples = _NEEDS.get(str(verb), (" and ".join(word.upper() for word in lacking),))
-    return UsageError(
-        f"inv {verb} needs {wanted}", why=f"not given: {', '.join(lacking)}", fix=[*examples, _help(verb)]
-    )
+def too_few(verb: str | None, wanted: Sequence[str], lacking: Sequence[str]) -> UsageError:
+    """Make the error for a verb that cannot do without words that are not there."""
+    names = [word.upper() for word in wanted]
+    what, why = f"inv {verb} needs {' and '.join(names)}", f"not given: {', '.join(lacking).upper()}"
+    return UsageError(what, why=why, fix=[f"inv {verb} {' '.join(names)}", f"what they are: {_help(verb)}"])
 
 
 def _unknown_flag(word: str, verb: str | None, flags: Mapping[str, str]) -> UsageError:

@@ -36,7 +36,9 @@ def test_every_verb_is_documented(name: str, page: str) -> None:
 def test_every_verb_and_each_of_its_flags_explains_itself(name: str) -> None:
     task = tasks().tasks[name]
 
-    assert str(task.__doc__).splitlines()[0].endswith(".")
+    first = str(task.__doc__).splitlines()[0]
+    assert first.endswith(".")
+    assert len(first) <= 78, "Invoke does not wrap it, and a terminal has 80 columns"
     assert all(argument.help for argument in task.get_arguments())
 
 
