@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from invoke.collection import Collection
+from invoke.parser import Parser
+from invoke.program import Program
 
 from blackstack import catalog
 
@@ -47,6 +51,25 @@ def test_no_flag_has_a_letter_that_nobody_gave_it_so_that_h_is_help_everywhere(n
     flags = {flag for argument in tasks().tasks[name].get_arguments() for flag in argument.names if len(flag) == 1}
 
     assert flags == ({"a", "b"} if name == "compare" else set())
+
+
+def typed(page: Path) -> Iterator[str]:
+    """Yield the `inv` commands of a page's blocks of code, as they would be typed."""
+    for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            commands = re.split(r"&&|;", re.sub(r"\s#.*", "", line))
+            yield from (command.strip() for command in commands if re.match(r"\s*inv \w", command))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_every_command_of_a_page_is_one_that_can_be_typed(page: Path) -> None:
+    collection = tasks()
+    program = Program()
+    program.create_config()
+    parser = Parser(initial=program.initial_context, contexts=collection.to_contexts())
+
+    for command in typed(page):
+        parser.parse_argv(shlex.split(command)[1:])  # or it raises what is wrong with it
 
 
 @pytest.mark.parametrize("name", catalog.names(REPOSITORY))
