@@ -19,7 +19,9 @@ from blackstack.progress import Progress, StageClock
 
 REFRESH_HZ = 8
 _GAP = 2  # blanks between columns
+_UNIT = 4  # columns of « GiB»: a number keeps its unit beside it, where there is room at all
 _HIGHEST = 4  # lines of a cell; where one would be higher, blocks are easier to read
+_NARROWEST = 20  # columns for a sentence, however deep it stands
 _ENDLESS = 10_000  # columns where there is no terminal: nothing is cut or folded in a pipe
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _ENDLESS)  # results
 err = Console(stderr=True, highlight=False, soft_wrap=True)  # everything about the way there
@@ -145,7 +147,8 @@ def widths_within(heads: Sequence[str], rows: Sequence[Sequence[str]], room: int
     spare = room - sum(widths)
     by_wish = sorted(range(len(columns)), key=lambda column: wanted[column] - widths[column])
     for done, column in enumerate(by_wish):  # the smallest wish first: what it leaves is for the others
-        more = min(wanted[column] - widths[column], max(spare, 0) // (len(columns) - done))
+        wish, share = wanted[column] - widths[column], max(spare, 0) // (len(columns) - done)
+        more = min(wish, max(spare, 0) if wish <= _UNIT else share)
         widths[column] += more
         spare -= more
     highest = max(len(Text(cell).wrap(out, widths[at])) for at, cells in enumerate(columns) for cell in cells)
@@ -189,8 +192,17 @@ def _put(drawn: RenderableType) -> None:
 
 
 def say(text: str = "") -> None:
-    """Print a line on standard output."""
+    """Print a line on standard output; a terminal folds it where it must, so that a command can be copied whole."""
     out.print(Text(text))
+
+
+def prose(text: str) -> None:
+    """Print sentences on standard output, broken between words where the terminal ends; each line keeps its indent."""
+    for line in text.split("\n"):
+        indent = len(line) - len(line.lstrip())
+        room = max(out.width - indent, _NARROWEST)
+        for part in Text(line.strip()).wrap(out, room) or [Text()]:
+            raw(" " * indent + part.plain.rstrip())
 
 
 def tell(text: str) -> None:

@@ -80,11 +80,13 @@ def compare(sides: Sides, workload: Workload) -> int:
 
 def show(found: Comparison) -> None:
     """Print a comparison for people."""
-    console.say(compared.headline(found))
+    console.prose(compared.headline(found))
     if found.effects:
-        console.table(*tables.terminal(tables.effects(found)))
+        heads, rows = tables.terminal(tables.effects(found))
+        console.pairs({"A": found.a.name, "B": found.b.name})  # so that they need not stand in the heads
+        console.table([head.partition(": ")[0] for head in heads], rows)
     for line in compared.footnotes(found):
-        console.say(line)
+        console.prose(line)
 
 
 def read(word: str) -> Record:

@@ -138,17 +138,17 @@ def _print(chosen: Stack | None, machine: Host, facts: Facts, seen: Examination)
     )
     for finding in seen.findings:
         _print_finding(finding)
-    console.say(f"\nfine: {', '.join(seen.fine)}")
+    console.prose(f"\nfine: {', '.join(seen.fine)}")
 
 
 def _print_finding(finding: Finding) -> None:
     """Print a finding; of what only might matter, the two lines that say so. All of it is in docs/doctor.md."""
-    console.say(f"\n{finding.severity}: {finding.title}  [{finding.code}]")
+    console.prose(f"\n{finding.severity}: {finding.title}  [{finding.code}]")
     if finding.severity == "info":
         console.say(f"  next: {finding.fix[0]}") if finding.fix else None
         return
     for line in (*finding.evidence, finding.cause):
-        console.say(f"  {line}") if line else None
+        console.prose(f"  {line}") if line else None
     for line in finding.fix:
         console.say(f"  next: {line}")
     console.say(f"  mended when: {finding.verify}") if finding.verify else None

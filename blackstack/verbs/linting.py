@@ -53,9 +53,9 @@ def _of_stacks(name: str | None) -> tuple[Finding, ...]:
 
 def _show(findings: tuple[Finding, ...], files: int) -> None:
     for finding in findings:
-        console.say(f"{finding.severity}: {finding.title}  [{finding.code}]")
+        console.prose(f"{finding.severity}: {finding.title}  [{finding.code}]")
         for line in (*finding.evidence, finding.cause):
-            console.say(f"  {line}")
+            console.prose(f"  {line}")
         for line in finding.fix:
             console.say(f"  next: {line}")
     count = {severity: sum(one.severity == severity for one in findings) for severity in ("error", "warning", "info")}

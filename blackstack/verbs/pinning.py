@@ -178,9 +178,9 @@ def _gone(stack: Stack, error: BlackstackError) -> BlockedError:
 
 def _show(found: Sequence[Finding]) -> None:
     for finding in found:
-        console.say(f"{finding.severity}: {finding.title}  [{finding.code}]")
+        console.prose(f"{finding.severity}: {finding.title}  [{finding.code}]")
         for line in finding.evidence:
-            console.say(f"  {line}")
+            console.prose(f"  {line}")
         for number, line in enumerate(finding.fix):
             console.say(f"  {'next:' if number == 0 else '     '} {line}")
 

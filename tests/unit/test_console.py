@@ -97,3 +97,15 @@ def test_a_row_for_which_there_is_no_room_is_a_block(capsys: pytest.CaptureFixtu
 
 def test_a_wide_letter_takes_two_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(lambda: console.table(("A", "B"), [("한국", "x")]), 80, capsys) == ["A     B", "한국  x"]
+
+
+def test_a_sentence_is_broken_between_words_and_keeps_its_indent(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\na sentence that goes on\n  and one that is indented and long"
+
+    assert printed(lambda: console.prose(text), 24, capsys) == [
+        "",
+        "a sentence that goes on",
+        "  and one that is",
+        "  indented and long",
+    ]
+    assert printed(lambda: console.prose(text), None, capsys) == text.split("\n")
