@@ -51,6 +51,11 @@ class Reference:
         return f"{self.name}@{self.digest}" if self.digest else f"{self.name}:{self.tag or 'latest'}"
 
     @property
+    def api_host(self) -> str:
+        """The host that speaks the protocol: Docker Hub's is not the one in the names."""
+        return f"registry-1.{HUB}" if self.registry == HUB else self.registry
+
+    @property
     def loopback(self) -> bool:
         """Whether the registry is on this machine."""
         host = re.sub(r":\d+$", "", self.registry)

@@ -56,7 +56,7 @@ def test_a_tag_is_resolved_to_its_digest(there: FakeRegistry, asking: Registry) 
     found = pins.resolve(parse(f"{there.host}/a/b:v1"), asking)
 
     assert str(found.image) == f"{there.host}/a/b:v1@{digest}"
-    assert found.platforms == ("linux/amd64",)
+    assert found.platforms == ("linux/s390x", "linux/amd64")
     assert not found.note
 
 
