@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from blackstack import catalog, console, fit, plan, shell
 from blackstack.catalog import Stack
 from blackstack.errors import BlackstackError, UsageError
-from blackstack.fit import nvml, show
+from blackstack.facts import gpus
+from blackstack.facts.gpu import Gpu
+from blackstack.fit import show
 from blackstack.fit.engines import NEWEST, numbers
 from blackstack.fit.gpus import GIB
 from blackstack.fitcheck import check_fit, knob_of_flag
@@ -79,12 +81,12 @@ def overrides(found: fit.Fit) -> Mapping[str, list[str]]:
     except BlackstackError:  # a stack with faults is told about by `inv stacks`; the sum stands without it
         return told
     names, card = _names(found.ask.model.name), found.ask.card
-    cards = nvml.Here(name=card.name, memory_mib=card.memory_mib, cc=card.cc)
+    wanted = Gpu(index=0, name=card.name, total_mib=card.memory_mib, compute_capability=card.cc)
     for stack in stacks:
         if not found.fits or stack.x.engine != found.ask.engine.name or not names & _names(stack.x.model):
             continue
         other_version = found.ask.engine.version not in {NEWEST, stack.x.engine_version}
-        if not stack.x.needs.vram_gib or other_version or _why_not_gpu(stack, cards):
+        if not stack.x.needs.vram_gib or other_version or _why_not_gpu(stack, wanted):
             continue
         knobs = knob_of_flag(stack)
         shards = fit.flag_names(stack.x.engine).get("shards", "")
@@ -97,7 +99,7 @@ def overrides(found: fit.Fit) -> Mapping[str, list[str]]:
     return told
 
 
-def why_not_here(stack: Stack, machine: Host, here: nvml.Here | None) -> str:
+def why_not_here(stack: Stack, machine: Host, here: Gpu | None) -> str:
     """Return why a stack cannot run on a machine, or nothing where it can.
 
     Args:
@@ -116,18 +118,18 @@ def why_not_here(stack: Stack, machine: Host, here: nvml.Here | None) -> str:
         made = plan.make(stack, machine, Wishes())
     except BlackstackError as error:
         return error.what
-    finding = check_fit(made, here.name, here.memory_mib) if needs.vram_gib and here else None
+    finding = check_fit(made, here.name, here.total_mib) if needs.vram_gib and here else None
     return finding.title if finding and finding.severity == "error" else ""
 
 
-def _why_not_gpu(stack: Stack, here: nvml.Here | None) -> str:
+def _why_not_gpu(stack: Stack, here: Gpu | None) -> str:
     needs = stack.x.needs
     if here is None:
         return "an NVIDIA GPU, here none is found"
-    if here.memory_mib / 1024 < (needs.vram_gib or 0):
-        return f"{needs.vram_gib:g} GiB of GPU memory, here {here.memory_mib / 1024:.1f}"
-    if needs.compute_capability and numbers(here.cc) < numbers(needs.compute_capability):
-        return f"compute capability {needs.compute_capability}, here {here.cc}"
+    if here.total_mib / 1024 < (needs.vram_gib or 0):
+        return f"{needs.vram_gib:g} GiB of GPU memory, here {here.total_mib / 1024:.1f}"
+    if needs.compute_capability and here.capability < numbers(needs.compute_capability):
+        return f"compute capability {needs.compute_capability}, here {here.compute_capability}"
     return ""
 
 
@@ -138,14 +140,11 @@ def _names(model: str) -> set[str]:
 def _card(name: str | None) -> fit.Card:
     if name:
         return fit.card(name)
-    here = nvml.first()
-    if here is None:
-        raise UsageError(
-            "which card? there is none here",
-            why="the driver's library libnvidia-ml.so.1 is not there, or finds no GPU",
-            fix=["--gpu rtx-5090", "see them all: --gpu list"],
-        )
-    return fit.gpus.with_memory(here.name, here.memory_mib)
+    here = gpus.look()
+    if not here.cards:
+        why = here.detail or str(here.why_none)
+        raise UsageError("which card? there is none here", why=why, fix=["--gpu rtx-5090", "see them all: --gpu list"])
+    return fit.gpus.with_memory(here.cards[0].name, here.cards[0].total_mib)
 
 
 def _list_known(*, as_json: bool) -> None:

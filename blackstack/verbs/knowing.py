@@ -8,8 +8,8 @@ from typing import Any
 
 from blackstack import catalog, console, doctor, host
 from blackstack.catalog import Stack
+from blackstack.facts import gpus
 from blackstack.finding import Finding
-from blackstack.fit import nvml
 from blackstack.plan import Wishes
 from blackstack.verbs.choose import ROOT, find, named, planned, short
 from blackstack.verbs.fitting import why_not_here
@@ -20,7 +20,7 @@ def stacks(*, stack: str | None = None, fits: bool = False, as_json: bool = Fals
     chosen = (catalog.load(ROOT, stack),) if stack else catalog.load_all(ROOT)
     left_out: dict[str, str] = {}
     if fits:
-        machine, here = host.look(ROOT), nvml.first()
+        machine, here = host.look(ROOT), next(iter(gpus.look().cards), None)
         left_out = {one.name: why for one in chosen if (why := why_not_here(one, machine, here))}
         chosen = tuple(one for one in chosen if one.name not in left_out)
     if as_json:

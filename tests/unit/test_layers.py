@@ -12,7 +12,7 @@ from .conftest import REPOSITORY
 
 # Each room may import what stands before it; rooms on one line may not import each other.
 FLOORS = (
-    ("finding", "heartbeat"),
+    ("finding", "heartbeat", "nvml"),
     ("errors",),
     ("interrupt",),
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "registry", "fit", "flags"),
@@ -28,7 +28,7 @@ FLOORS = (
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ALONE = {
-    "bench": {"errors"},
+    "bench": {"errors", "nvml"},
     "diagnose": {"errors", "finding"},
     "results": {"errors"},
     "comparison": {"errors", "results", "bench"},
@@ -38,6 +38,7 @@ ALONE = {
     "errors": {"finding"},
     "fit": {"errors"},
     "heartbeat": set(),
+    "nvml": set(),
     "flags": set(),
     "finding": set(),
 }

@@ -9,7 +9,7 @@ import pytest
 
 from blackstack import catalog, fit
 from blackstack.errors import BlockedError
-from blackstack.fit import nvml
+from blackstack.facts.gpu import Gpu
 from blackstack.fitcheck import knob_of_flag
 from blackstack.host import Host
 from blackstack.verbs.fitting import overrides, why_not_here
@@ -25,7 +25,7 @@ HOST = Host(
     system="linux",
     python="3.11",
 )
-CARD = nvml.Here(name="NVIDIA GeForce RTX 5090", memory_mib=32607, cc="12.0")
+CARD = Gpu(index=0, name="NVIDIA GeForce RTX 5090", total_mib=32607, compute_capability="12.0")
 
 
 def stack(**needs: object) -> catalog.Stack:
@@ -48,17 +48,12 @@ def test_a_machine_that_has_all_has_nothing_against_it() -> None:
         ({"vram_gib": 8, "compute_capability": "12.1"}, CARD, "compute capability 12.1, here 12.0"),
     ],
 )
-def test_what_lacks_is_said(needs: dict[str, object], here: nvml.Here | None, told: str) -> None:
+def test_what_lacks_is_said(needs: dict[str, object], here: Gpu | None, told: str) -> None:
     assert told in why_not_here(stack(**needs), HOST, here)
 
 
 def test_a_newer_capability_counts_as_a_number_not_as_text() -> None:
     assert why_not_here(stack(vram_gib=8, compute_capability="9.0"), HOST, CARD) == ""
-
-
-def test_without_a_driver_there_is_no_card() -> None:
-    assert nvml.first("libno-such-driver.so.1") is None
-    assert nvml.first("libc.so.6") is None
 
 
 def test_an_answer_names_the_stacks_of_that_model_and_version_with_their_knobs() -> None:
