@@ -6,17 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from blackstack import catalog, console, fit, plan, shell
+from blackstack import catalog, console, fit, shell
 from blackstack.catalog import Stack
+from blackstack.doctor.checks.gpu import too_old, too_small
 from blackstack.errors import BlackstackError, UsageError
 from blackstack.facts import gpus
 from blackstack.facts.gpu import Gpu
 from blackstack.fit import show
-from blackstack.fit.engines import NEWEST, numbers
-from blackstack.fit.gpus import GIB
-from blackstack.fitcheck import check_fit, knob_of_flag
-from blackstack.host import Host
-from blackstack.plan import Wishes
+from blackstack.fit.engines import NEWEST
+from blackstack.fitcheck import knob_of_flag
 from blackstack.verbs.choose import ROOT
 
 LIST = "list"
@@ -86,7 +84,8 @@ def overrides(found: fit.Fit) -> Mapping[str, list[str]]:
         if not found.fits or stack.x.engine != found.ask.engine.name or not names & _names(stack.x.model):
             continue
         other_version = found.ask.engine.version not in {NEWEST, stack.x.engine_version}
-        if not stack.x.needs.vram_gib or other_version or _why_not_gpu(stack, wanted):
+        needs = stack.x.needs
+        if not needs.vram_gib or other_version or too_old(wanted, needs) or too_small(wanted, needs):
             continue
         knobs = knob_of_flag(stack)
         shards = fit.flag_names(stack.x.engine).get("shards", "")
@@ -97,40 +96,6 @@ def overrides(found: fit.Fit) -> Mapping[str, list[str]]:
         if others := [word for flag, value in found.flags.items() if flag not in knobs for word in (flag, value)]:
             told[stack.name].append(f"--extra={shell.typed(others)}")
     return told
-
-
-def why_not_here(stack: Stack, machine: Host, here: Gpu | None) -> str:
-    """Return why a stack cannot run on a machine, or nothing where it can.
-
-    Args:
-        stack: which.
-        machine: what it has.
-        here: its first card, if it has one.
-    """
-    needs = stack.x.needs
-    if needs.vram_gib and (why := _why_not_gpu(stack, here)):
-        return why
-    if machine.memory_bytes < needs.memory_gib * GIB:
-        return f"{needs.memory_gib:g} GiB of memory, here {machine.memory_bytes / GIB:.1f}"
-    if machine.disk_free_bytes < needs.disk_gib * GIB:
-        return f"{needs.disk_gib:g} GiB of disk, free here {machine.disk_free_bytes / GIB:.1f}"
-    try:
-        made = plan.make(stack, machine, Wishes())
-    except BlackstackError as error:
-        return error.what
-    finding = check_fit(made, here.name, here.total_mib) if needs.vram_gib and here else None
-    return finding.title if finding and finding.severity == "error" else ""
-
-
-def _why_not_gpu(stack: Stack, here: Gpu | None) -> str:
-    needs = stack.x.needs
-    if here is None:
-        return "an NVIDIA GPU, here none is found"
-    if here.total_mib / 1024 < (needs.vram_gib or 0):
-        return f"{needs.vram_gib:g} GiB of GPU memory, here {here.total_mib / 1024:.1f}"
-    if needs.compute_capability and here.capability < numbers(needs.compute_capability):
-        return f"compute capability {needs.compute_capability}, here {here.compute_capability}"
-    return ""
 
 
 def _names(model: str) -> set[str]:

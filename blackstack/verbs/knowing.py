@@ -8,21 +8,20 @@ from typing import Any
 
 from blackstack import catalog, console, doctor, host
 from blackstack.catalog import Stack
-from blackstack.facts import gpus
+from blackstack.facts import Facts
 from blackstack.finding import Finding
 from blackstack.plan import Wishes
 from blackstack.verbs.choose import ROOT, find, named, planned, short
-from blackstack.verbs.fitting import why_not_here
 
 
 def stacks(*, stack: str | None = None, fits: bool = False, as_json: bool = False) -> None:
     """List the stacks, or show one with its knobs and profiles; with *fits* only those that this machine can run."""
     chosen = (catalog.load(ROOT, stack),) if stack else catalog.load_all(ROOT)
-    left_out: dict[str, str] = {}
+    left_out: tuple[doctor.Here, ...] = ()
     if fits:
-        machine, here = host.look(ROOT), next(iter(gpus.look().cards), None)
-        left_out = {one.name: why for one in chosen if (why := why_not_here(one, machine, here))}
-        chosen = tuple(one for one in chosen if one.name not in left_out)
+        facts = Facts(ROOT, host.look(ROOT))
+        left_out = tuple(here for one in chosen if not (here := doctor.fits_here(one, facts)).fits)
+        chosen = tuple(one for one in chosen if one.name not in {here.stack for here in left_out})
     if as_json:
         console.raw(json.dumps([_described(one) for one in chosen], indent=2, ensure_ascii=False))
     elif stack and chosen:
@@ -31,8 +30,8 @@ def stacks(*, stack: str | None = None, fits: bool = False, as_json: bool = Fals
         rows = [(one.name, one.x.engine, one.x.model, _needs(one), one.x.status, one.x.title) for one in chosen]
         if rows or not fits:
             console.table(("STACK", "ENGINE", "MODEL", "NEEDS", "STATUS", "WHAT"), rows)
-        for name, why in left_out.items():
-            console.tell(f"left out: {name} needs {why}")
+        for here in left_out:
+            console.tell(f"left out: {here.stack}: {'; '.join(here.why_not)}")
 
 
 def show_plan(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> int:
