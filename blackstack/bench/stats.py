@@ -18,7 +18,7 @@ from itertools import accumulate
 from statistics import NormalDist
 from typing import Any, Final
 
-from blackstack.bench.student import quantile
+from blackstack.student import quantile
 
 PERCENTILES: Final = (50, 90, 95, 99)
 Z95: Final = NormalDist().inv_cdf(0.975)

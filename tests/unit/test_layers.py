@@ -12,7 +12,7 @@ from .conftest import REPOSITORY
 
 # Each room may import what stands before it; rooms on one line may not import each other.
 FLOORS = (
-    ("finding", "heartbeat", "nvml"),
+    ("finding", "heartbeat", "nvml", "student"),
     ("errors",),
     ("interrupt",),
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "registry", "fit", "flags"),
@@ -28,10 +28,10 @@ FLOORS = (
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ALONE = {
-    "bench": {"errors", "nvml"},
+    "bench": {"errors", "nvml", "student"},
     "diagnose": {"errors", "finding"},
     "results": {"errors"},
-    "comparison": {"errors", "results", "bench"},
+    "comparison": {"errors", "results", "bench", "student"},
     "report": {"results", "comparison"},
     "audit": set(),
     "registry": {"errors"},
@@ -39,6 +39,7 @@ ALONE = {
     "fit": {"errors"},
     "heartbeat": set(),
     "nvml": set(),
+    "student": set(),
     "flags": set(),
     "finding": set(),
 }
