@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,15 @@ def files(room: str) -> list[Path]:
 
 def test_every_room_has_its_floor() -> None:
     assert rooms() == sorted(FLOOR_OF)
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_every_room_is_in_the_picture_and_in_the_table(room: str) -> None:
+    page = (REPOSITORY / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+
+    assert re.search(rf"\b{room}\b", page.split("```")[1]), "not in the picture"
+    assert any(re.search(rf"`{room}/?`", names) for names in named), "not in the table"
 
 
 @pytest.mark.parametrize("room", rooms())
