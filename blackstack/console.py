@@ -13,6 +13,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from blackstack.errors import told
+from blackstack.finding import Finding
 from blackstack.progress import Progress, StageClock
 
 REFRESH_HZ = 8
@@ -128,6 +130,11 @@ def pairs(data: Mapping[str, str]) -> None:
 def say(text: str = "") -> None:
     """Print a line on standard output."""
     out.print(Text(text))
+
+
+def finding(one: Finding) -> None:
+    """Print what is wrong, with its evidence, its cause and what mends it."""
+    say(told(f"{one.severity}: {one.title}  [{one.code}]", (*one.evidence, one.cause), one.fix))
 
 
 def tell(text: str) -> None:

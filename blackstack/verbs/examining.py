@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from blackstack import catalog, console, host, plan
@@ -105,14 +105,11 @@ def _print(chosen: Stack | None, machine: Host, facts: Facts, seen: Examination)
 
 def _print_finding(finding: Finding) -> None:
     """Print a finding; of what only might matter, the two lines that say so. All of it is in docs/doctor.md."""
-    console.say(f"\n{finding.severity}: {finding.title}  [{finding.code}]")
+    console.say()
     if finding.severity == "info":
-        console.say(f"  next: {finding.fix[0]}") if finding.fix else None
+        console.finding(replace(finding, evidence=(), cause="", fix=finding.fix[:1]))
         return
-    for line in (*finding.evidence, finding.cause):
-        console.say(f"  {line}") if line else None
-    for line in finding.fix:
-        console.say(f"  next: {line}")
+    console.finding(finding)
     console.say(f"  mended when: {finding.verify}") if finding.verify else None
 
 

@@ -62,11 +62,8 @@ def show_plan(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> in
     rows = [(key, made.settings[key].shown, made.settings[key].origin, knobs[key].about) for key in made.settings]
     console.table(("  KNOB", "VALUE", "FROM", "WHAT"), [("  " + row[0], *row[1:]) for row in rows])
     for finding in found:
-        console.say(f"\n{finding.severity}: {finding.title}")
-        for line in (*finding.evidence, finding.cause):
-            console.say(f"  {line}") if line else None
-        for line in finding.fix:
-            console.say(f"  next: {line}")
+        console.say()
+        console.finding(finding)
     return _code(found)
 
 

@@ -53,11 +53,7 @@ def _of_stacks(name: str | None) -> tuple[Finding, ...]:
 
 def _show(findings: tuple[Finding, ...], files: int) -> None:
     for finding in findings:
-        console.say(f"{finding.severity}: {finding.title}  [{finding.code}]")
-        for line in (*finding.evidence, finding.cause):
-            console.say(f"  {line}")
-        for line in finding.fix:
-            console.say(f"  next: {line}")
+        console.finding(finding)
     count = {severity: sum(one.severity == severity for one in findings) for severity in ("error", "warning", "info")}
     said = ", ".join(f"{number} {severity}{'s' if number != 1 else ''}" for severity, number in count.items() if number)
     console.say(f"{files} file{'s' if files != 1 else ''}, {len(RULES)} rules: {said or 'nothing is wrong'}")
