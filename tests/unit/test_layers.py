@@ -13,7 +13,7 @@ from .conftest import REPOSITORY
 
 # Each room may import what stands before it; rooms on one line may not import each other.
 FLOORS = (
-    ("finding", "heartbeat", "nvml", "student"),
+    ("finding", "heartbeat", "nvml", "student", "versions"),
     ("errors",),
     ("interrupt",),
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "registry", "fit", "flags"),
@@ -37,10 +37,11 @@ ALONE = {
     "audit": set(),
     "registry": {"errors"},
     "errors": {"finding"},
-    "fit": {"errors"},
+    "fit": {"errors", "versions"},
     "heartbeat": set(),
     "nvml": set(),
     "student": set(),
+    "versions": set(),
     "flags": set(),
     "finding": set(),
 }

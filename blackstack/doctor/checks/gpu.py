@@ -5,11 +5,12 @@ from __future__ import annotations
 from blackstack import fitcheck
 from blackstack.catalog.schema import Needs
 from blackstack.doctor.case import Case
-from blackstack.doctor.knowledge import cuda_of, knowledge, parse, wants_open_module
+from blackstack.doctor.knowledge import cuda_of, knowledge, wants_open_module
 from blackstack.doctor.texts import found
 from blackstack.facts.driver import Driver
 from blackstack.facts.gpu import Gpu, Gpus
 from blackstack.finding import Finding
+from blackstack.versions import numbers
 
 _MIB_IN_GIB = 1024
 _FOREIGN = {"nouveau", "vfio-pci"}
@@ -57,7 +58,7 @@ def _seen(gpus: Gpus, driver: Driver) -> list[str]:
 
 def too_old(card: Gpu, needs: Needs) -> bool:
     """Tell whether a card cannot run the kernels that a stack needs; one that does not tell what it is can."""
-    return (0, 0) < card.capability < parse(needs.compute_capability or "")
+    return (0, 0) < card.capability < numbers(needs.compute_capability or "")
 
 
 def too_small(card: Gpu, needs: Needs) -> bool:
@@ -160,7 +161,7 @@ def check_wsl(case: Case) -> Finding | None:
     plan = case.plan
     for row in knowledge()["pinned-memory"] if plan else ():
         version = plan.stack.x.engine_version if plan else None
-        if plan and plan.stack.x.engine == row["engine"] and version and parse(version) >= parse(row["since"]):
+        if plan and plan.stack.x.engine == row["engine"] and version and numbers(version) >= numbers(row["since"]):
             return found("wsl-pinned-memory", {"stack": plan.stack.name, **row})
     return found("wsl")
 
