@@ -13,7 +13,7 @@ from .conftest import REPOSITORY
 
 # Each room may import what stands before it; rooms on one line may not import each other.
 FLOORS = (
-    ("finding", "heartbeat", "nvml", "student", "versions"),
+    ("files", "finding", "heartbeat", "nvml", "student", "versions"),
     ("errors",),
     ("interrupt",),
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "registry", "fit", "flags"),
@@ -31,7 +31,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ALONE = {
     "bench": {"errors", "nvml", "student"},
     "diagnose": {"errors", "finding"},
-    "results": {"errors"},
+    "results": {"errors", "files"},
     "comparison": {"errors", "results", "bench", "student"},
     "report": {"results", "comparison"},
     "audit": set(),
@@ -40,6 +40,7 @@ ALONE = {
     "fit": {"errors", "versions"},
     "heartbeat": set(),
     "nvml": set(),
+    "files": set(),
     "student": set(),
     "versions": set(),
     "flags": set(),
