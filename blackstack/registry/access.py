@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from blackstack.loopback import is_loopback
 from blackstack.registry.reference import HUB
 from blackstack.registry.refusal import RegistryError
 
@@ -64,7 +65,7 @@ def bearer(session: requests.Session, challenge: str, login: Login, *, scope: st
     if urlsplit(realm).scheme not in {"https", "http"}:
         return ""
     words = {"service": asked.get("service", ""), "scope": asked.get("scope") or scope}
-    plain = urlsplit(realm).scheme == "http" and urlsplit(realm).hostname not in {"127.0.0.1", "localhost", "::1"}
+    plain = urlsplit(realm).scheme == "http" and not is_loopback(urlsplit(realm).hostname or "")
     if login.refresh and not plain:
         form = {**words, "grant_type": "refresh_token", "client_id": "blackstack", "refresh_token": login.refresh}
         answer = session.post(realm, data=form, timeout=timeout)

@@ -5,12 +5,12 @@ Grammar: https://github.com/distribution/reference/blob/main/reference.go; what 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from blackstack.errors import UsageError
+from blackstack.loopback import is_loopback
 
 HUB = "docker.io"
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?"
@@ -58,11 +58,7 @@ class Reference:
     @property
     def loopback(self) -> bool:
         """Whether the registry is on this machine."""
-        host = re.sub(r":\d+$", "", self.registry)
-        try:
-            return ipaddress.ip_address(host.strip("[]")).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return is_loopback(re.sub(r":\d+$", "", self.registry))
 
     def at(self, *, tag: str | None, digest: str | None) -> Reference:
         """Return the same repository with another tag and digest."""

@@ -13,7 +13,7 @@ from .conftest import REPOSITORY
 
 # Each room may import what stands before it; rooms on one line may not import each other.
 FLOORS = (
-    ("files", "finding", "heartbeat", "nvml", "student", "versions"),
+    ("files", "finding", "heartbeat", "loopback", "nvml", "student", "versions"),
     ("errors",),
     ("interrupt",),
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "registry", "fit", "flags"),
@@ -35,12 +35,13 @@ ALONE = {
     "comparison": {"errors", "results", "bench", "student"},
     "report": {"results", "comparison"},
     "audit": set(),
-    "registry": {"errors"},
+    "registry": {"errors", "loopback"},
     "errors": {"finding"},
     "fit": {"errors", "versions"},
     "heartbeat": set(),
     "nvml": set(),
     "files": set(),
+    "loopback": set(),
     "student": set(),
     "versions": set(),
     "flags": set(),
