@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,30 +15,7 @@ from blackstack.errors import UsageError
 from blackstack.registry import NotThereError, Reference, Registry, RegistryError, parse
 from blackstack.registry.access import login_for
 
-from .fake_registry import FAR_TOO_MUCH, FakeRegistry, serving
-
-
-@pytest.fixture
-def there() -> Iterator[FakeRegistry]:
-    """A registry on this machine."""
-    with serving(FakeRegistry()) as registry:
-        yield registry
-
-
-@pytest.fixture
-def asking() -> Iterator[Registry]:
-    """Somebody who asks."""
-    with Registry() as registry:
-        yield registry
-
-
-@pytest.fixture(autouse=True)
-def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Docker's configuration, empty at first."""
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    path = tmp_path / "config.json"
-    path.write_text("{}")
-    return path
+from .fake_registry import FAR_TOO_MUCH, FakeRegistry
 
 
 def log_in(path: Path, registry: str, user: str, password: str) -> None:

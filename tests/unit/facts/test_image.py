@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from blackstack.facts import image
-from tests.unit.fake_registry import FakeRegistry, serving
+from tests.unit.fake_registry import FakeRegistry
 
 ENV = ["PATH=/usr/bin", "CUDA_VERSION=13.0.2", "NVIDIA_REQUIRE_CUDA=cuda>=13.0 brand=tesla,driver>=535,driver<536"]
 
 
 @pytest.fixture
-def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRegistry]:
+def there(there: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
     """A registry that wants to be shown a token, and somebody on an ordinary PC who asks it."""
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    with serving(FakeRegistry(token="anybody")) as registry:  # noqa: S106 - it opens nothing
-        yield registry
-
-
-@pytest.fixture(autouse=True)
-def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Docker's configuration, empty at first."""
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    path = tmp_path / "config.json"
-    path.write_text("{}")
-    return path
+    there.token = "anybody"  # noqa: S105 - it opens nothing
+    return there
 
 
 def test_cuda_is_read_from_the_configuration_without_pulling_a_layer(there: FakeRegistry) -> None:
