@@ -417,6 +417,7 @@ REPEATS = {"repeats": "how often each server is measured; an interval needs two"
         **TRY,
         **REPEATS,
         "axis": "what is switched, one at a time: attention, graphs, kv, sampler, quantisation, dtype, …",
+        "cross": "each value of each axis with each of the others, instead of one at a time",
         "only": "of its values, those to try, as FLASHINFER,TRITON_ATTN",
     },
     iterable=["set_", "extra"],
@@ -438,6 +439,7 @@ def backends(
     timeout: str | None = None,
     out: str | None = None,
     *,
+    cross: bool = False,
     fresh: bool = False,
     json_: bool = False,
 ) -> None:
@@ -453,7 +455,7 @@ def backends(
             as_json=json_,
             out=out,
         )
-        switching.backends(stack, order, names=_words(axis), only=_words(only))
+        switching.backends(stack, order, names=_words(axis), only=_words(only), cross=cross)
 
 
 @task(

@@ -6,6 +6,7 @@ PATH is an interpreter whose environment has vLLM; FOLDER holds a model (``--gpt
 is enough, the weights are dummies of the right shapes). Each part writes into DIR and leaves nothing running:
 
 look      the doctor, the audit, the planner, and the card's own copy bandwidth
+ran       the audit's word on each library, against the libraries that a server which answers has loaded
 smol      SmolLM2-135M: a cold and a warm start by stage, bench at 1, 8, 32 and 128, beside `vllm bench serve`
 gpt-oss   the same for gpt-oss-20b with dummy weights
 backends  the matrix of attention backends and CUDA graphs, with the questions whose answers are known
@@ -73,6 +74,7 @@ class Machine:
         wished: knobs for every server, as KEY=VALUE; two lanes on one card need a port and a share of it each.
         only: of the faults, those to provoke; none: all.
         patience: seconds that `inv backends` and `inv tune` get; both go on where they were stopped.
+        budget: of `inv tune`.
     """
 
     python: str
@@ -82,6 +84,7 @@ class Machine:
     wished: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     patience: float = 590
+    budget: str = "8m"
 
     def wishes(self, which: str, *more: str) -> list[str]:
         """Return the words of `inv up` for one of the two models."""
@@ -182,6 +185,37 @@ def look(machine: Machine) -> None:
     machine.keep("bandwidth.json", json.loads(done.stdout) if done.returncode == 0 else {"failed": done.stderr[-2000:]})
 
 
+def ran(machine: Machine) -> None:
+    """Hold the audit's RUNS ON against the libraries of a server that answered."""
+    told = as_json(inv("audit", "--python", machine.python, "--for", "9.0", "--all", "--json"))
+    with served(machine, "smol") as up:
+        loaded = sorted({library for pid in processes() for library in libraries(pid)}) if up.code == 0 else []
+    machine.keep("audit-against-ran.json", {"up": up.code, **against(told, loaded)})
+
+
+def against(told: object, loaded: Sequence[str]) -> dict[str, object]:
+    """Return, for each loaded library with GPU code, what the audit said of it."""
+    if not isinstance(told, dict) or "packages" not in told:
+        return {"audit": told}
+    gpu, rows = told["gpu"], []
+    for name, package in told["packages"].items():
+        for path, file in package["files"].items():
+            units = file["runs"].get(gpu, {})
+            if units.get("total") and any(library.endswith(f"/{path}") for library in loaded):
+                rows.append({"package": name, "file": path, "loads": file["loads"], **units})
+    findings = [finding["code"] for finding in told["findings"]]
+    return {"gpu": gpu, "loaded": len(loaded), "with_gpu_code": rows, "features": told["features"], "found": findings}
+
+
+def libraries(pid: int) -> set[str]:
+    """Return the shared libraries that a process has mapped."""
+    try:
+        maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    except OSError:  # it ended, or is another's
+        return set()
+    return set(re.findall(r"(/\S+\.so[.\d]*)$", maps, re.MULTILINE))
+
+
 def serve_and_measure(which: str) -> Callable[[Machine], None]:
     """Return the part that starts one model cold and warm and measures it."""
 
@@ -212,11 +246,14 @@ def measured(machine: Machine, name: str, served_as: str, folder: str, concurren
     """Measure with both clients in the same minutes, each against what the server counted meanwhile."""
     requests = max(24, 4 * concurrency)
     file = machine.out / f"bench-{name}-c{concurrency}.json"
-    before = histograms()
-    ours = inv(
+    load = (
         *("bench", "--stack", STACK, "--concurrency", str(concurrency), "--requests", str(requests), "--warmup", "0"),
-        *("--input-tokens", str(INPUT_TOKENS), "--output-tokens", str(OUTPUT_TOKENS), "--out", str(file)),
+        *("--input-tokens", str(INPUT_TOKENS), "--output-tokens", str(OUTPUT_TOKENS)),
     )
+    with tempfile.TemporaryDirectory() as forgotten:  # what is compiled on first use, neither of the two pays for
+        inv(*load, "--out", f"{forgotten}/warm-up.json")
+    before = histograms()
+    ours = inv(*load, "--out", str(file))
     between = histograms()
     theirs_file = machine.out / f"vllm-bench-{name}-c{concurrency}.json"
     command = [
@@ -297,13 +334,14 @@ def _theirs(file: Path) -> dict[str, object]:
 
 def backends(machine: Machine) -> None:
     """Try every attention backend, with and without CUDA graphs."""
-    words = machine.wishes("smol", "--axis", "attention,graphs", "--json")
+    words = machine.wishes("smol", "--axis", "attention,graphs", "--cross", "--json")
     machine.keep("backends-smollm2-135m.json", as_json(inv("backends", *words, patience=machine.patience)))
 
 
 def tune(machine: Machine) -> None:
     """Look for better flags than the defaults."""
-    words = machine.wishes("gpt-oss", "--goal", "throughput", "--budget", "8m", "--json")
+    load = ("--concurrency", "256", "--requests", "512", "--output-tokens", "128")
+    words = machine.wishes("gpt-oss", *load, "--axis", "quantisation", "--budget", machine.budget, "--json")
     machine.keep("tune-gpt-oss-20b.json", as_json(inv("tune", *words, patience=machine.patience)))
 
 
@@ -336,7 +374,6 @@ FAULTS = (
         "utilisation-too-high",
         ("gpu-memory-already-in-use", "cuda-oom"),
         ("--set", "GPU_MEMORY_UTILIZATION=1.0"),
-        hold_gib=2,
     ),
     Fault(
         "context-too-long-for-the-pool",
@@ -344,7 +381,7 @@ FAULTS = (
         ("--set", "GPU_MEMORY_UTILIZATION=0.12", "--set", "MAX_MODEL_LEN=131072"),
         which="gpt-oss",
     ),
-    Fault("context-too-long-for-the-model", ("max-model-len-exceeds-model",), ("--set", "MAX_MODEL_LEN=100000")),
+    Fault("context-too-long-for-the-model", ("max-model-len-above-model",), ("--set", "MAX_MODEL_LEN=100000")),
     Fault(
         "wrong-backend",
         ("attn-backend-unsupported-by-layer", "cli-invalid-choice"),
@@ -356,7 +393,7 @@ FAULTS = (
         ("--extra=--attention-backend FLASHINFER",),
         {
             "CUDA_HOME": "/nonexistent",
-            "PATH": "/usr/bin:/bin",
+            "PATH": ":".join([str(Path(shutil.which("ninja") or "/bin/ninja").parent), "/usr/bin", "/bin"]),
             "FLASHINFER_WORKSPACE_BASE": tempfile.gettempdir() + "/empty-flashinfer",
         },
     ),
@@ -407,17 +444,21 @@ def struck(strike: signal.Signals) -> dict[str, object]:
 
 def engine_cores() -> list[int]:
     """Return our server's processes that call themselves EngineCore; those of another server here are not hit."""
+    return [pid for pid, name in processes().items() if "EngineCore" in name]
+
+
+def processes() -> dict[int, str]:
+    """Return our server's processes, by their numbers, with the name and the command line of each."""
     note = ROOT / ".blackstack/run" / STACK / "server.json"
     session = json.loads(note.read_text(encoding="utf-8")).get("pid") if note.is_file() else None
-    found = []
+    found = {}
     for place in Path("/proc").glob("[0-9]*"):
         try:
             name = (place / "comm").read_text() + (place / "cmdline").read_text()
-            ours = session is None or os.getsid(int(place.name)) == session
+            if os.getsid(int(place.name)) == session:
+                found[int(place.name)] = name
         except OSError:
             continue
-        if "EngineCore" in name and ours:
-            found.append(int(place.name))
     return found
 
 
@@ -438,6 +479,7 @@ def held(machine: Machine, gib: int) -> Iterator[None]:
 
 PARTS: Mapping[str, Callable[[Machine], None]] = {
     "look": look,
+    "ran": ran,
     "smol": serve_and_measure("smol"),
     "gpt-oss": serve_and_measure("gpt-oss"),
     "backends": backends,
@@ -456,6 +498,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a knob for every server")
     parser.add_argument("--only", default="", metavar="NAME,NAME", help="of the faults, those to provoke")
     parser.add_argument("--patience", type=float, default=590, metavar="SECONDS", help="of backends and of tune")
+    parser.add_argument("--budget", default="8m", help="of tune: 8m, 20m")
     parser.add_argument("--out", type=Path, default=ROOT / "results/gpu")
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -463,7 +506,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if unknown := set(only) - {fault.name for fault in FAULTS}:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}")
     folders = (options.python, options.model, options.gpt_oss, options.out.resolve())
-    machine = Machine(*folders, tuple(options.set), only, options.patience)
+    machine = Machine(*folders, tuple(options.set), only, options.patience, options.budget)
     for part in options.parts:
         began = time.monotonic()
         PARTS[part](replace(machine))

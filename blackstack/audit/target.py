@@ -49,7 +49,7 @@ def of_site(folder: Path, library_path: tuple[str, ...] = ()) -> Target:
 
 
 def of_python(executable: Path, library_path: tuple[str, ...] = ()) -> Target:
-    """Audit the environment of an interpreter, without starting it."""
+    """Audit the environment of an interpreter, without starting it: its own folders, and those of our PYTHONPATH."""
     if not executable.exists():
         raise TargetError(f"there is no {executable}")
     prefix = executable.parent.resolve().parent  # of the name, not of what it links to: that is how venv works
@@ -64,8 +64,15 @@ def of_python(executable: Path, library_path: tuple[str, ...] = ()) -> Target:
     version = _version(config.get("version", "")) or _version(f"python{config.get('version', '')}")
     version = version or _version(str(executable.resolve())) or _version(str(sites[0]))
     # Debian's venv links lib64 to lib: one folder under two names, in which everything would be counted twice.
+    sites = [*_added(os.environ.get("PYTHONPATH", "")), *sites]
     names = tuple({site.resolve(): str(site) for site in reversed(sites)}.values())[::-1]
     return Target(Root(Path("/")), names, str(executable), version, library_path=library_path)
+
+
+def _added(path: str) -> list[Path]:
+    """Return the folders of a PYTHONPATH that have packages in them: an interpreter sees them before its own."""
+    folders = [Path(folder).absolute() for folder in path.split(os.pathsep) if folder]
+    return [folder for folder in folders if next(folder.glob("*.dist-info"), None)]
 
 
 def of_root(folder: Path, library_path: tuple[str, ...] = (), site: str = "", label: str = "") -> Target:

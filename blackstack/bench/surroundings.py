@@ -82,6 +82,7 @@ class Surroundings:
         self._dialer = Dialer(self.target.address, timeout_s=PATIENCE_S)
         self._begun_ns = clock_ns()
         self._before = await self._scrape()
+        self.gpu.sample()  # a run that is over within a period has these two
         self._task = asyncio.create_task(self._watch())
 
     async def end(self) -> None:
@@ -90,6 +91,7 @@ class Surroundings:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+            self.gpu.sample()
             self._after = await self._scrape()
 
     def as_dict(self) -> dict[str, Any]:

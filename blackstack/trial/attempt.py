@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -166,14 +166,16 @@ def used_in(evidence: Evidence, log: Sequence[str]) -> str:
     return evidence.names.get(name, name)
 
 
-def _with_evidence(trial: Trial, evidence: Evidence | None, log: Sequence[str]) -> Trial:
-    if evidence is None:
-        return trial
-    used, asked = used_in(evidence, log), evidence.asked or ""
-    trial = replace(trial, asked=asked, used=used)
-    if asked and used and used != asked:
-        return replace(trial, outcome="other backend", why=f"asked for {asked}, and its log shows {used}")
-    return trial
+def _with_evidence(trial: Trial, evidence: Sequence[Evidence], log: Sequence[str]) -> Trial:
+    found = [(one.asked or "", used_in(one, log)) for one in evidence]
+    trial = replace(trial, asked=_listed(asked for asked, _ in found), used=_listed(used for _, used in found))
+    unlike = [(asked, used) for asked, used in found if asked and used and used != asked]
+    why = "; ".join(f"asked for {asked}, and its log shows {used}" for asked, used in unlike)
+    return replace(trial, outcome="other backend", why=why) if unlike else trial
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(filter(None, names))
 
 
 def _judged(trial: Trial, alive: Running | None, runtime: Runtime, made: Plan) -> Trial:

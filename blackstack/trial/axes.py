@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ from blackstack.trial.cell import Cell, Evidence
 
 _FILE = Path(__file__).with_name("axes.yaml")
 _NEWEST = Version("9999")
+_Switch = tuple["Axis", str | None]
 DEFAULT = "default"  # the label of the stack as it is
 DEFAULT_AXIS = "attention"
 
@@ -68,19 +70,13 @@ class Axis(BaseModel):
             and self.versions.contains(_version(stack), prereleases=True)
         )
 
-    def cell(self, stack: Stack, wishes: Wishes, value: str) -> Cell:
-        """Return the cell of one value."""
-        extra = self.extra.replace("{value}", self.values[value])
-        return Cell(
-            label=f"{self.axis}={value}",
-            stack=stack.name,
-            wishes=replace(wishes, extra=(*wishes.extra, extra)),
-            evidence=self.evidence(None if value in self.free else value),
-            about=extra,
-        )
+    def told(self, value: str) -> str:
+        """Return what the server is told for a value."""
+        return self.extra.replace("{value}", self.values[value])
 
-    def evidence(self, asked: str | None) -> Evidence:
-        """Return how the log tells what was used."""
+    def evidence(self, value: str | None) -> Evidence:
+        """Return how the log tells what was used; with None whatever it shows is right."""
+        asked = None if value in self.free else value
         return Evidence(asked=asked, seen=self.seen, names=dict(self.names), otherwise=self.otherwise)
 
 
@@ -95,7 +91,9 @@ def axes_of(stack: Stack) -> dict[str, Axis]:
     return {row.axis: row for row in rows() if row.fits(stack)}
 
 
-def cells(stack: Stack, wishes: Wishes, names: Sequence[str], only: Sequence[str] = ()) -> tuple[Cell, ...]:
+def cells(
+    stack: Stack, wishes: Wishes, names: Sequence[str], only: Sequence[str] = (), *, cross: bool = False
+) -> tuple[Cell, ...]:
     """Return the stack as it is, and then each value of each axis, one at a time.
 
     Args:
@@ -103,6 +101,8 @@ def cells(stack: Stack, wishes: Wishes, names: Sequence[str], only: Sequence[str
         wishes: what holds for all of them.
         names: the axes.
         only: of their values, those to try; empty for all.
+        cross: each value of each axis with each of the others. An axis of which nothing is in `only` keeps all of its
+            values, and one of a single value is left alone as well.
 
     Raises:
         UsageError: an axis or a value that there is not, or no axis at all.
@@ -117,8 +117,7 @@ def cells(stack: Stack, wishes: Wishes, names: Sequence[str], only: Sequence[str
     for name in names:
         if name not in there:
             raise unknown_name("axis", name, there, see=f"of {stack.x.engine} {stack.x.engine_version or ''}".strip())
-    values = [(there[name], value) for name in names for value in there[name].values]
-    known = {value for _, value in values}
+    known = {value for name in names for value in there[name].values}
     for value in only:
         if value not in known:
             near = nearest(value, known)
@@ -126,9 +125,32 @@ def cells(stack: Stack, wishes: Wishes, names: Sequence[str], only: Sequence[str
             raise UsageError(
                 f"no value called {value!r} on {', '.join(names)}", fix=f"{hint}known: {', '.join(sorted(known))}"
             )
-    chosen = [axis.cell(stack, wishes, value) for axis, value in values if not only or value in only]
-    evidence = there[names[0]].evidence(None) if names else None
-    return (Cell(label=DEFAULT, stack=stack.name, wishes=wishes, evidence=evidence), *chosen)
+    chosen = [[(there[name], value) for value in there[name].values if not only or value in only] for name in names]
+    switches: Iterable[Sequence[_Switch]]
+    if cross:
+        switches = itertools.product(*(_to_cross(there[name], one) for name, one in zip(names, chosen, strict=True)))
+    else:
+        switches = [[one] for one in itertools.chain(*chosen)]
+    default = _cell(stack, wishes, [(there[name], None) for name in names])
+    return (default, *filter(lambda cell: cell.about, (_cell(stack, wishes, one) for one in switches)))
+
+
+def _cell(stack: Stack, wishes: Wishes, switches: Sequence[_Switch]) -> Cell:
+    """Return the stack with its switches set; None leaves one as it is, and the log is looked at all the same."""
+    set_ = [(axis, value) for axis, value in switches if value is not None]
+    words = [axis.told(value) for axis, value in set_]
+    return Cell(
+        label=" ".join(f"{axis.axis}={value}" for axis, value in set_) or DEFAULT,
+        stack=stack.name,
+        wishes=replace(wishes, extra=(*wishes.extra, *words)),
+        evidence=tuple(axis.evidence(value) for axis, value in switches),
+        about=" ".join(words),
+    )
+
+
+def _to_cross(axis: Axis, chosen: Sequence[_Switch]) -> Sequence[_Switch]:
+    values = chosen or [(axis, value) for value in axis.values]
+    return values if len(axis.values) > 1 else [(axis, None), *values]
 
 
 def _version(stack: Stack) -> Version:

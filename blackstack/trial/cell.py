@@ -47,14 +47,14 @@ class Cell:
         label: its name, of which there is one in a run.
         stack: the name of the stack.
         wishes: how it is brought up.
-        evidence: how to know that it does what was asked for.
+        evidence: how to know that it does what was asked for, one for each thing that is switched.
         about: what sets it apart, for people: ``KEY=VALUE``, or flags.
     """
 
     label: str
     stack: str
     wishes: Wishes
-    evidence: Evidence | None = None
+    evidence: tuple[Evidence, ...] = ()
     about: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Trial:
         label, stack, about: the cell's.
         outcome: one of OUTCOMES, and ``why`` in a sentence where it does not work.
         code: of the finding that explains it.
-        asked, used: the backend (or whatever the axis is of) that was asked for, and the one in the log.
+        asked, used: the backend (or whatever the axes are of) that was asked for, and the one in the log.
         load_s: seconds from its start to its first answer.
         seen: what was measured.
         peak_memory_bytes: of main memory; None where it is not known.

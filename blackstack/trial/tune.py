@@ -23,7 +23,7 @@ from blackstack.plan import Wishes
 from blackstack.progress import Progress
 from blackstack.trial import axes
 from blackstack.trial.attempt import Probe, seen_in
-from blackstack.trial.cell import Cell, Evidence, Seen, Trial
+from blackstack.trial.cell import Cell, Seen, Trial
 
 if TYPE_CHECKING:
     import optuna
@@ -81,20 +81,15 @@ def cell_of(stack: Stack, wishes: Wishes, dimensions: Sequence[Dimension], value
             overrides=(*wishes.overrides, *(f"{key}={value}" for key, value in profile.set.items())),
             extra=(*wishes.extra, *([profile.extra] if profile.extra else [])),
         ),
-        evidence=_only(asked),
+        evidence=tuple(asked),
         about=about,
     )
-
-
-def _only(asked: list[Evidence]) -> Evidence | None:
-    """Return the evidence for the first axis: a trial has one."""
-    return asked[0] if asked else None
 
 
 def profile_of(dimensions: Sequence[Dimension], values: Values, about: str) -> Profile:
     """Return a choice as a profile: what differs from the stack's own values."""
     changed = [one for one in dimensions if values[one.name] != one.own]
-    words = [one.axis.extra.replace("{value}", one.axis.values[values[one.name]]) for one in changed if one.axis]
+    words = [one.axis.told(values[one.name]) for one in changed if one.axis]
     return Profile(
         about=about, set={one.name: values[one.name] for one in changed if not one.axis}, extra=" ".join(words)
     )

@@ -307,6 +307,16 @@ def test_a_virtual_environment_is_found_from_its_python(tmp_path: Path) -> None:
         of_python(tmp_path / "bin/nothing")
 
 
+def test_folders_of_pythonpath_that_have_packages_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, added, bare = (tmp_path / name for name in ("env/lib/python3.12/site-packages", "added", "bare"))
+    for folder in (own, added / "torch-2.11.0.dist-info", bare, tmp_path / "env/bin"):
+        folder.mkdir(parents=True)
+    (tmp_path / "env/bin/python").symlink_to(sys.executable)
+    monkeypatch.setenv("PYTHONPATH", f"{bare}:{added}::{tmp_path / 'nothing'}")
+
+    assert of_python(tmp_path / "env/bin/python").sites == (str(added), str(own))
+
+
 def test_of_many_environments_in_a_root_the_one_with_torch_is_taken(tmp_path: Path) -> None:
     for place in ("usr/lib/python3/dist-packages", "opt/venv/lib/python3.11/site-packages/torch"):
         (tmp_path / place).mkdir(parents=True)

@@ -6,6 +6,7 @@ import asyncio
 import json
 
 from blackstack.bench import Target, Workload, measure
+from blackstack.bench.gpu import Gpu
 from blackstack.bench.quality import QUESTIONS, examine
 from blackstack.bench.surroundings import COUNTERS, NAMES, Surroundings, pick, read_metrics
 from simulator import Behaviour, Simulator
@@ -50,6 +51,29 @@ def test_a_server_without_metrics_is_measured_all_the_same() -> None:
     asyncio.run(look())
 
     assert not around.as_dict()["server"]["available"]
+
+
+class CountedGpu(Gpu):
+    """A card that can only be counted how often it was looked at."""
+
+    looks = 0
+
+    def sample(self) -> None:
+        """Count."""
+        self.looks += 1
+
+
+def test_the_gpu_is_looked_at_before_and_after_a_run_that_is_over_at_once() -> None:
+    gpu = CountedGpu()
+    around = Surroundings(target=Target(url="http://127.0.0.1:1"), gpu=gpu)
+
+    async def look() -> None:
+        await around.begin()
+        await around.end()
+
+    asyncio.run(look())
+
+    assert gpu.looks == 2
 
 
 def test_right_answers_are_known_as_such() -> None:

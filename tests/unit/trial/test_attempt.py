@@ -41,7 +41,7 @@ def attempted(repository: Path, host: Host) -> Iterator[Try]:
         *overrides: str,
         extra: tuple[str, ...] = (),
         probe: Probe = well,
-        evidence: Evidence | None = None,
+        evidence: tuple[Evidence, ...] = (),
         timeout: float | None = None,
     ) -> Trial:
         wishes = Wishes(python=sys.executable, overrides=(f"PORT={port}", *overrides), extra=extra)
@@ -139,11 +139,21 @@ def test_degenerate_answers_are_wrong_answers(attempted: Try) -> None:
 def test_another_backend_than_the_one_asked_for_does_not_count_as_it(attempted: Try) -> None:
     seen = (r"loading the (\w+)",)
 
-    assert attempted(evidence=Evidence(asked="toy", seen=seen)).outcome == "works"
-    other = attempted(evidence=Evidence(asked="FLASHINFER", seen=seen))
+    assert attempted(evidence=(Evidence(asked="toy", seen=seen),)).outcome == "works"
+    other = attempted(evidence=(Evidence(asked="FLASHINFER", seen=seen),))
     assert (other.outcome, other.used) == ("other backend", "toy")
     assert other.why == "asked for FLASHINFER, and its log shows toy"
-    assert attempted(evidence=Evidence(asked="FLASHINFER", seen=(r"never (said)",))).used == ""
+    unsaid = attempted(evidence=(Evidence(asked="FLASHINFER", seen=(r"never (said)",)),))
+    assert (unsaid.outcome, unsaid.used) == ("works", "")
+
+
+def test_of_two_things_that_are_switched_both_must_be_seen(attempted: Try) -> None:
+    toy, off = Evidence(asked="toy", seen=(r"loading the (\w+)",)), Evidence(asked="off", seen=(r"loading the (\w+)",))
+
+    found = attempted(evidence=(toy, off))
+
+    assert (found.outcome, found.asked, found.used) == ("other backend", "toy, off", "toy, toy")
+    assert found.why == "asked for off, and its log shows toy"
 
 
 def test_a_mistake_of_ours_costs_one_cell_and_leaves_nothing(attempted: Try) -> None:

@@ -49,7 +49,7 @@ def test_vllm_is_told_as_its_version_understands_it(
 
     assert cells[f"attention={name}"].wishes.extra == (extra,)
     assert next(iter(cells)) == axes.DEFAULT
-    asked = {label: cell.evidence.asked for label, cell in cells.items() if cell.evidence}
+    asked = {label: cell.evidence[0].asked for label, cell in cells.items()}
     assert (asked[axes.DEFAULT], asked[f"attention={name}"]) == (None, name)
 
 
@@ -86,6 +86,32 @@ def test_a_wrong_axis_or_value_gets_the_nearest_name(repository: Path) -> None:
         axes.cells(stack, Wishes(), ["atention"])
     with pytest.raises(UsageError, match="did you mean 'FLASHINFER'"):
         axes.cells(stack, Wishes(), ["attention"], ["FLASHINFR"])
+
+
+def test_crossed_axes_try_each_value_with_each_of_the_others_and_look_for_both(repository: Path) -> None:
+    stack = stack_of(repository, "vllm", "0.32.0")
+
+    default, *cells = axes.cells(stack, Wishes(), ["attention", "graphs"], ["FLASHINFER", "TRITON_ATTN"], cross=True)
+
+    assert default.label == axes.DEFAULT
+    assert [one.asked for one in default.evidence] == [None, None]
+    assert [cell.label for cell in cells] == [
+        "attention=FLASHINFER graphs=on",
+        "attention=FLASHINFER graphs=off",
+        "attention=TRITON_ATTN graphs=on",
+        "attention=TRITON_ATTN graphs=off",
+    ]
+    assert cells[1].wishes.extra == ("--attention-backend FLASHINFER", "--enforce-eager")
+    assert [one.asked for one in cells[1].evidence] == ["FLASHINFER", "off"]
+
+
+def test_an_axis_that_can_only_be_turned_off_is_crossed_as_it_is_too(repository: Path) -> None:
+    sglang = stack_of(repository, "sglang", "0.5.5")
+
+    cells = axes.cells(sglang, Wishes(), ["attention", "graphs"], ["triton"], cross=True)
+
+    assert [cell.label for cell in cells] == [axes.DEFAULT, "attention=triton", "attention=triton graphs=off"]
+    assert [cell.label for cell in axes.cells(sglang, Wishes(), ["graphs"], cross=True)] == [axes.DEFAULT, "graphs=off"]
 
 
 def test_what_is_asked_for_besides_holds_in_every_cell(repository: Path) -> None:
