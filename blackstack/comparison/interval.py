@@ -17,7 +17,7 @@ from statistics import fmean, stdev
 from typing import Final
 
 from blackstack import student
-from blackstack.bench.stats import BOOTSTRAP_BELOW, FEWEST_BEYOND, FEWEST_REQUESTS
+from blackstack.bench.stats import BOOTSTRAP_BELOW, FEWEST_BEYOND, FEWEST_REQUESTS, ratio_and_error
 
 RESAMPLES: Final = 2000
 
@@ -93,7 +93,5 @@ def of_rates(tokens: Sequence[float], seconds: Sequence[float]) -> Draw | None:
             return sum(pair[0] for pair in some) / sum(pair[1] for pair in some)
 
         return again
-    ratio = sum(tokens) / sum(seconds)
-    squares = sum((token - ratio * second) ** 2 for token, second in zip(tokens, seconds, strict=True))
-    error = math.sqrt(squares * n / (n - 1)) / sum(seconds)
+    ratio, error = ratio_and_error(tokens, seconds)
     return lambda draw: draw.gauss(ratio, error)

@@ -87,6 +87,15 @@ def parse(text: str) -> Reference:
     return Reference(name=name, registry=host, repository=path, tag=match["tag"], digest=match["digest"])
 
 
+def short_id(digest: str) -> str:
+    """Return the beginning of an image's id or digest, as names and tables have it.
+
+    >>> short_id("sha256:" + "0123456789abcdef" * 4)
+    '0123456789ab'
+    """
+    return digest.removeprefix("sha256:")[:12]
+
+
 def held(image: str, images: Container[str]) -> bool:
     """Tell whether an engine that lists these names has an image; one with tag and digest is listed without the tag.
 

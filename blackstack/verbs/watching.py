@@ -7,8 +7,6 @@ import json
 import os
 from typing import Any
 
-import requests
-
 from blackstack import catalog, console, ready
 from blackstack.engines import ENGINES
 from blackstack.errors import UsageError
@@ -88,8 +86,5 @@ def _state_of(found: Found) -> dict[str, Any]:
 
 
 def _answers(found: Found) -> bool:
-    url = found.running.url + ENGINES[found.stack.x.engine].health
-    with requests.Session() as session, contextlib.suppress(requests.RequestException):
-        session.trust_env = False
-        return session.get(url, timeout=ready.PROBE_S).ok
-    return False
+    with ready.asking() as session:
+        return ready.is_healthy(session, found.running.url, ENGINES[found.stack.x.engine])
