@@ -36,7 +36,7 @@ starts nothing when one of them blocks. `--json` prints `{"host": {…}, "findin
 `severity`, `title`, `evidence`, `cause`, `fix`, `verify` and `source`; without a stack, `host.stacks` says which fit.
 
 Nothing is changed, nothing is started. Of an image that is not here, the registry is asked for its metadata: some
-kilobytes, without a login.
+kilobytes, with the login that `docker pull` would use.
 
 ## How far it is proved
 
