@@ -13,7 +13,7 @@ from .conftest import REPOSITORY
 
 # Each room may import what stands before it; rooms on one line may not import each other.
 FLOORS = (
-    ("files", "finding", "heartbeat", "loopback", "nvml", "student", "versions"),
+    ("files", "finding", "generated", "heartbeat", "loopback", "nvml", "student", "versions"),
     ("errors",),
     ("interrupt",),
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "registry", "fit", "flags"),
@@ -30,7 +30,7 @@ FLOORS = (
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ALONE = {
     "bench": {"errors", "nvml", "student"},
-    "diagnose": {"errors", "finding"},
+    "diagnose": {"errors", "finding", "generated"},
     "results": {"errors", "files"},
     "comparison": {"errors", "results", "bench", "student"},
     "report": {"results", "comparison"},
@@ -41,6 +41,7 @@ ALONE = {
     "heartbeat": set(),
     "nvml": set(),
     "files": set(),
+    "generated": set(),
     "loopback": set(),
     "student": set(),
     "versions": set(),
