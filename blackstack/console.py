@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -140,6 +141,11 @@ def finding(one: Finding) -> None:
 def tell(text: str) -> None:
     """Print a line about the way there, on standard error."""
     err.print(Text(text))
+
+
+def data(value: object) -> None:
+    """Print data for machines, which people can read too: JSON, and nothing else."""
+    raw(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def raw(line: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, replace
 from typing import Any
@@ -35,7 +34,7 @@ def doctor(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> int:
     fits = () if chosen else tuple(fits_here(one, offline) for one in readable())
     if as_json:
         told = {"host": _host(machine, facts, fits), "findings": [one.as_dict() for one in seen.findings]}
-        console.raw(json.dumps(told, indent=2, ensure_ascii=False))
+        console.data(told)
     else:
         _print(chosen, machine, facts, seen)
         _print_fits(fits)

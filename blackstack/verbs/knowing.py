@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ def stacks(*, stack: str | None = None, fits: bool = False, as_json: bool = Fals
         left_out = tuple(here for one in chosen if not (here := doctor.fits_here(one, facts)).fits)
         chosen = tuple(one for one in chosen if one.name not in {here.stack for here in left_out})
     if as_json:
-        console.raw(json.dumps([_described(one) for one in chosen], indent=2, ensure_ascii=False))
+        console.data([_described(one) for one in chosen])
     elif stack and chosen:
         _show_stack(chosen[0])
     else:
@@ -43,7 +42,7 @@ def show_plan(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> in
     if as_json:
         steps = [{"kind": step.kind, "command": step.typed} for step in made.steps]
         data = {**made.asked_for(), "url": made.url, "runtime_why": made.runtime_why, "steps": steps}
-        console.raw(json.dumps({**data, "findings": [finding.as_dict() for finding in found]}, indent=2))
+        console.data({**data, "findings": [finding.as_dict() for finding in found]})
         return _code(found)
     console.pairs(
         {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -56,7 +55,7 @@ def check(stack: str | None, *, as_json: bool = False) -> int:
             progress.stage(f"check {one.name}")
             found += pins.check(one, registry)
     if as_json:
-        console.raw(json.dumps([finding.as_dict() for finding in found], indent=2))
+        console.data([finding.as_dict() for finding in found])
     else:
         for finding in found:
             console.finding(finding)

@@ -79,7 +79,7 @@ def show(stack: str | None, *, as_json: bool = False) -> None:
     histories = [promotions.read(ROOT, name) for name in names]
     if as_json:
         data = [json.loads(promotions.as_text(history)) for history in histories if history.entries]
-        console.raw(json.dumps(data, indent=2, ensure_ascii=False))
+        console.data(data)
         return
     rows = [_row(history, entry) for history in histories for entry in history.entries]
     if rows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from typing import Any
 
@@ -20,7 +19,7 @@ def status(*, stack: str | None = None, as_json: bool = False) -> None:
     found = ([here] if here else []) if stack else all_up(include_dead=True)
     rows = [_state_of(one) for one in found]
     if as_json:
-        console.raw(json.dumps(rows, indent=2))
+        console.data(rows)
     elif not rows:
         console.say(f"{stack} is not up" if stack else "nothing is up")
         console.say(f"next: inv up --stack {stack or DEFAULT_STACK}")
