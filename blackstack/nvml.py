@@ -45,6 +45,10 @@ class Nvml:
 
     def __init__(self, library: Any = None) -> None:  # noqa: ANN401 - the binding has no types
         self._library = library or _binding()
+        # The binding's word for a driver that is older than itself; it is no NVMLError.
+        older = getattr(self._library, "NVMLLibraryMismatchError", self._library.NVMLError)
+        # Of an old binding a function is missing; a name may be no text.
+        self._refusals = (self._library.NVMLError, older, AttributeError, ValueError)
         self._demand(self._library.nvmlInit)
 
     def __enter__(self) -> Self:
@@ -79,7 +83,7 @@ class Nvml:
         """Return the answer to a question by the name of its function, texts as text; None where it is refused."""
         try:
             told = getattr(self._library, question)(*about)
-        except (self._library.NVMLError, AttributeError, ValueError):  # an old library; a name that is no text
+        except self._refusals:
             return None
         return told.decode(errors="replace") if isinstance(told, bytes) else told
 

@@ -30,7 +30,9 @@ def stacks(*, stack: str | None = None, fits: bool = False, as_json: bool = Fals
         if rows or not fits:
             console.table(("STACK", "ENGINE", "MODEL", "NEEDS", "STATUS", "WHAT"), rows)
         for here in left_out:
-            console.tell(f"left out: {here.stack}: {'; '.join(here.why_not)}")
+            first, *others = here.why_not
+            more = f" (and {len(others)} more: inv doctor --stack {here.stack})" if others else ""
+            console.tell(f"left out: {here.stack}: {first}{more}")
 
 
 def show_plan(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> int:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,3 +62,34 @@ def test_a_binding_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch
         Nvml()
 
     assert caught.value.number == LIBRARY_NOT_FOUND
+
+
+LOOK = """
+import dataclasses, json
+from blackstack.bench.gpu import Gpu
+from blackstack.facts import gpus
+from blackstack.trial.ground import vram
+sampled = Gpu()
+sampled.sample()
+print(json.dumps({"facts": dataclasses.asdict(gpus.look()), "bench": sampled.as_dict(), "ground": vram()}))
+"""
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="makes a driver's library with gcc")
+def test_the_real_binding_over_an_older_driver_that_refuses_much_tells_the_rest(tmp_path: Path) -> None:
+    source, library = Path(__file__).with_name("old_driver.c"), tmp_path / "libnvidia-ml.so.1"
+    subprocess.run(["gcc", "-w", "-shared", "-fPIC", "-o", library, source], check=True)
+
+    env = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}
+    ran = subprocess.run([sys.executable, "-c", LOOK], env=env, capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stderr
+    told: dict[str, Any] = json.loads(ran.stdout)
+    assert (told["facts"]["source"], told["facts"]["driver"], told["facts"]["cuda"]) == ("nvml", "510.47.03", "11.6")
+    assert [card["name"] for card in told["facts"]["cards"]] == ["NVIDIA A10"] * 2
+    assert [card["total_mib"] for card in told["facts"]["cards"]] == [24576, 0]
+    assert [card["holders"] for card in told["facts"]["cards"]] == [[], []]
+    first, second = told["bench"]
+    assert (first["power_w"]["max"], first["throttle_reasons"]) == (120.0, ["sw_power_cap"])
+    assert set(second) == {"samples", "graphics_mhz", "memory_mhz", "temperature_c"}
+    assert told["ground"] == [2048]
