@@ -43,6 +43,7 @@ class Engine:
     mxfp4: Mapping[str, Padding] = field(default_factory=dict)
     swa_ratio: float = 0.8
     state_blocks: int = 1
+    shared_context: bool = False
 
     @property
     def pinned(self) -> str:
