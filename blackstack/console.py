@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from blackstack.errors import told
+from blackstack.finding import Finding
 from blackstack.progress import Progress, StageClock
 
 REFRESH_HZ = 8
@@ -130,9 +133,19 @@ def say(text: str = "") -> None:
     out.print(Text(text))
 
 
+def finding(one: Finding) -> None:
+    """Print what is wrong, with its evidence, its cause and what mends it."""
+    say(told(f"{one.severity}: {one.title}  [{one.code}]", (*one.evidence, one.cause), one.fix))
+
+
 def tell(text: str) -> None:
     """Print a line about the way there, on standard error."""
     err.print(Text(text))
+
+
+def data(value: object) -> None:
+    """Print data for machines, which people can read too: JSON, and nothing else."""
+    raw(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def raw(line: str) -> None:
