@@ -6,21 +6,27 @@ task runs, so that `inv --list` is quick.
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from invoke.context import Context
 from invoke.exceptions import Exit
-from invoke.tasks import task
+from invoke.parser.parser import ParseMachine
+from invoke.tasks import task as any_task
 
 if TYPE_CHECKING:
     from blackstack.bench.workload import Endpoint, Workload
     from blackstack.plan import Wishes
     from blackstack.trial.tune import Goal
     from blackstack.verbs.trying import Order
+
+# Invoke gives each flag the first letter that is free: -h was not help in half of the verbs. Flags are spelled out.
+task = partial(any_task, auto_shortflags=False)
 
 STACK = {"stack": "a name from `inv stacks` (default: the one that is up, or $STACK, or llamacpp-cpu)"}
 HOW = {
@@ -33,21 +39,49 @@ EXTRA = {"extra": "words for the server that no knob has: --extra='--block-size 
 RUN = {**HOW, **EXTRA, "python": "an interpreter that has the engine already (process runtime)"}
 
 
+def refuse(typed: ParseMachine, said: str) -> NoReturn:
+    """Say what was typed wrong as all our errors do, and exit with 2; Invoke would say «No idea» and exit with 1."""
+    from blackstack.verbs import mistyping
+
+    verb, flag = typed.context, typed.flag
+    flags = {name: str(argument.help) for name, argument in verb.flags.items()} if verb.name else {}
+    if flag and flag.takes_value and flag.raw_value is None:
+        error = mistyping.no_value(verb.name, f"--{flag.names[0]}", str(flag.help))
+    elif verb.missing_positional_args:
+        wanted, lacking = verb.positional_args, verb.missing_positional_args
+        error = mistyping.too_few(verb.name, [one.names[0] for one in wanted], [one.names[0] for one in lacking])
+    else:
+        word = ast.literal_eval(said.removeprefix("No idea what ").removesuffix(" is!"))
+        error = mistyping.unknown(word, verb.name, flags, typed.contexts)
+    raise Exit(str(error), error.exit_code)
+
+
+ParseMachine.error = refuse  # type: ignore[assignment, method-assign]  # it has no other place for this
+
+
 @contextmanager
 def friendly() -> Iterator[None]:
     """Turn our errors into their sentence and exit code; anything else is our mistake and keeps its traceback."""
-    from blackstack.errors import BlackstackError
+    from blackstack.errors import BlackstackError, InterruptedRunError
 
     try:
         yield
     except BlackstackError as error:
         raise Exit(str(error), error.exit_code) from None
+    except KeyboardInterrupt:  # of a verb that has nothing to put back
+        raise Exit("interrupted", InterruptedRunError.exit_code) from None
     except BrokenPipeError:  # whoever read us has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise Exit(code=1) from None
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""
         raise Exit(f"the system refused{place}\n  {error.strerror or error}", 1) from None
+
+
+def leave(code: int) -> None:
+    """End with this exit code, or go on to the next task where it is 0."""
+    if code:
+        raise Exit(code=code)
 
 
 @task(
@@ -80,13 +114,11 @@ def doctor(
     *,
     json_: bool = False,
 ) -> None:
-    """Say what will keep a stack from working here, and what mends it; without one, which stacks fit."""
+    """Say what will not work here and what mends it; without a stack, which fit."""
     with friendly():
         from blackstack.verbs import examining
 
-        code = examining.doctor(stack, _wishes(runtime, profile, set_, python, extra), as_json=json_)
-    if code:
-        raise Exit(code=code)
+        leave(examining.doctor(stack, _wishes(runtime, profile, set_, python, extra), as_json=json_))
 
 
 @task(help={**RUN, "json_": "for machines"}, iterable=["set_", "extra"])
@@ -105,9 +137,7 @@ def plan(
     with friendly():
         from blackstack.verbs import knowing
 
-        code = knowing.show_plan(stack, _wishes(runtime, profile, set_, python, extra), as_json=json_)
-    if code:
-        raise Exit(code=code)
+        leave(knowing.show_plan(stack, _wishes(runtime, profile, set_, python, extra), as_json=json_))
 
 
 @task(
@@ -205,20 +235,17 @@ def watch(
     with friendly():
         from blackstack.verbs import proving
 
-        code = proving.watch(
-            proving.Vigil(
-                stack=stack,
-                url=url,
-                model=model,
-                api_key_env=api_key_env,
-                interval_s=_number("interval", interval) or 0,
-                patience_s=_number("timeout", timeout) or 0,
-                once=once,
-                as_json=json_,
-            )
+        vigil = proving.Vigil(
+            stack=stack,
+            url=url,
+            model=model,
+            api_key_env=api_key_env,
+            interval_s=_number("interval", interval) or 0,
+            patience_s=_number("timeout", timeout) or 0,
+            once=once,
+            as_json=json_,
         )
-    if code:
-        raise Exit(code=code)
+        leave(proving.watch(vigil))
 
 
 @task(
@@ -243,11 +270,8 @@ def diagnose(
     with friendly():
         from blackstack.verbs import diagnosing
 
-        code = diagnosing.diagnose(
-            diagnosing.Question(stack=stack, log=log, bundle=bundle, language=language, as_json=json_)
-        )
-    if code:
-        raise Exit(code=code)
+        question = diagnosing.Question(stack=stack, log=log, bundle=bundle, language=language, as_json=json_)
+        leave(diagnosing.diagnose(question))
 
 
 @task(
@@ -387,16 +411,13 @@ def audit(
     sarif: bool = False,
     all_: bool = False,
 ) -> None:
-    """Say what will not load or run on a GPU, from the files alone: no GPU, no start."""
+    """Say what will not load or run on a GPU, from the files alone."""
     with friendly():
         from blackstack.verbs import auditing
 
-        code = auditing.audit(
-            auditing.Subject(stack=stack, image=image, python=python, site=site, root=root, wheels=wheels),
-            auditing.Answer(gpu=gpu, capability=for_, driver=driver, form=_form(json=json_, sarif=sarif, all=all_)),
-        )
-    if code:
-        raise Exit(code=code)
+        subject = auditing.Subject(stack=stack, image=image, python=python, site=site, root=root, wheels=wheels)
+        form = _form(json=json_, sarif=sarif, all=all_)
+        leave(auditing.audit(subject, auditing.Answer(gpu=gpu, capability=for_, driver=driver, form=form)))
 
 
 TRY = {
@@ -443,7 +464,7 @@ def backends(
     fresh: bool = False,
     json_: bool = False,
 ) -> None:
-    """Start a stack once in each way, and say which works, with right answers, and how fast."""
+    """Start a stack once in each way, and say which answers right, and how fast."""
     with friendly():
         from blackstack.verbs import switching
 
@@ -487,7 +508,7 @@ def ladder(
     fresh: bool = False,
     json_: bool = False,
 ) -> None:
-    """Climb from a safe profile to a fast one, a knob at a time; what works and is not slower is kept."""
+    """Climb from a safe profile to a fast one; what works and is not slower stays."""
     with friendly():
         from blackstack.verbs import climbing
 
@@ -516,8 +537,8 @@ def ladder(
 )
 def verdict(
     _c: Context,
-    candidates: str,
-    model: str,
+    candidates: str = "",
+    model: str = "",
     rounds: str = "3",
     runtime: str = "auto",
     set_: Sequence[str] | None = None,
@@ -531,7 +552,7 @@ def verdict(
     fresh: bool = False,
     json_: bool = False,
 ) -> None:
-    """Say which stack wins on this machine: why, how sure, what it costs, and what was not tried."""
+    """Say which stack wins here: why, how sure, what it costs, what was not tried."""
     with friendly():
         from blackstack.verbs import deciding
 
@@ -578,7 +599,7 @@ def tune(
     fresh: bool = False,
     json_: bool = False,
 ) -> None:
-    """Search a stack's knobs for throughput or latency; a gain is claimed only when a rematch shows it."""
+    """Search a stack's knobs; a gain is claimed only when a rematch shows it."""
     with friendly():
         from blackstack.errors import unknown_name
         from blackstack.verbs import tuning
@@ -637,16 +658,13 @@ def _seconds(flag: str, text: str) -> float:
 @task(help={**STACK, "check": "only say which pins moved or vanished, of all stacks or one", "json_": "with --check"})
 def pin(_c: Context, stack: str | None = None, *, check: bool = False, json_: bool = False) -> None:
     """Write down which image the stack's tag stands for now: its digest."""
-    code = 0
     with friendly():
         from blackstack.verbs import pinning
 
         if check:
-            code = pinning.check(stack, as_json=json_)
+            leave(pinning.check(stack, as_json=json_))
         else:
             pinning.pin(stack)
-    if code:
-        raise Exit(code=code)
 
 
 @task(help={**STACK, "out": "the folder to write into (default: .blackstack/archives)"})
@@ -669,7 +687,7 @@ def restore(_c: Context, stack: str | None = None, archive: str | None = None) -
 
 @task(help={**STACK, "out": "the folder to write: new, empty, or an earlier export", "profile": HOW["profile"]})
 def export(_c: Context, stack: str | None = None, out: str | None = None, profile: str | None = None) -> None:
-    """Write a folder for a server: the compose file, its knobs, a page of commands, checksums."""
+    """Write a folder for a server with only Docker: files, knobs, commands."""
     with friendly():
         from blackstack.verbs import exporting
 
@@ -687,7 +705,7 @@ def export(_c: Context, stack: str | None = None, out: str | None = None, profil
 def promote(
     _c: Context, stack: str | None = None, result: str | None = None, *, list_: bool = False, json_: bool = False
 ) -> None:
-    """Take a measured image into service: pinned, archived, and the baseline from now on."""
+    """Take a measured image into service: pinned, archived, the baseline now."""
     with friendly():
         from blackstack.verbs import promoting
 
@@ -736,7 +754,7 @@ def compare(
     json_: bool = False,
     markdown: bool = False,
 ) -> None:
-    """Say which of two measurements is faster, how sure that is, and what else differs."""
+    """Say which of two is faster, how sure that is, and what else differs."""
     with friendly():
         from blackstack.bench import Workload
         from blackstack.verbs import comparing
@@ -756,9 +774,7 @@ def compare(
             output_tokens=_whole_numbers("output-tokens", output_tokens)[0],
             prompts=prompts,
         )
-        code = comparing.compare(sides, workload)
-    if code:
-        raise Exit(code=code)
+        leave(comparing.compare(sides, workload))
 
 
 @task(
@@ -854,33 +870,30 @@ def fit(
     *,
     json_: bool = False,
 ) -> None:
-    """Say whether a model fits a card, how many tokens it holds, and how fast it could be at most."""
+    """Say whether a model fits a card, with how many tokens, how fast at most."""
     with friendly():
         from blackstack.verbs import fitting
 
-        code = fitting.answer(
-            fitting.Question(
-                model=model,
-                gpu=gpu,
-                engine=engine,
-                context=_whole_numbers("context", context)[0] if context else None,
-                concurrency=_whole_numbers("concurrency", concurrency)[0],
-                kv_dtype=kv_dtype,
-                utilization=_number("utilization", utilization),
-                sequences=_whole_numbers("max-num-seqs", max_num_seqs)[0] if max_num_seqs else None,
-                tp=_whole_numbers("tp", tp)[0],
-                pool_gib=_number("pool-gib", pool_gib),
-                assume=assume,
-                as_json=json_,
-            )
+        question = fitting.Question(
+            model=model,
+            gpu=gpu,
+            engine=engine,
+            context=_whole_numbers("context", context)[0] if context else None,
+            concurrency=_whole_numbers("concurrency", concurrency)[0],
+            kv_dtype=kv_dtype,
+            utilization=_number("utilization", utilization),
+            sequences=_whole_numbers("max-num-seqs", max_num_seqs)[0] if max_num_seqs else None,
+            tp=_whole_numbers("tp", tp)[0],
+            pool_gib=_number("pool-gib", pool_gib),
+            assume=assume,
+            as_json=json_,
         )
-    if code:
-        raise Exit(code=code)
+        leave(fitting.answer(question))
 
 
 @task(help={"check": "write nothing; exit code 1 when the page is stale", "json_": "for machines"})
 def matrix(_c: Context, *, check: bool = False, json_: bool = False) -> None:
-    """Write docs/matrix.md: what is known of each stack on each class of GPU, and by what."""
+    """Write docs/matrix.md: what is known of each stack on each GPU, and by what."""
     with friendly():
         from blackstack.verbs import matrixing
 
@@ -895,13 +908,11 @@ def matrix(_c: Context, *, check: bool = False, json_: bool = False) -> None:
     }
 )
 def lint(_c: Context, stack: str | None = None, file: str | None = None, *, json_: bool = False) -> None:
-    """Say what in a compose file will not work, is not safe, or means another flag: nothing is started."""
+    """Say what in a compose file will not work or is not safe; nothing is started."""
     with friendly():
         from blackstack.verbs import linting
 
-        code = linting.lint(stack=stack, file=file, as_json=json_)
-    if code:
-        raise Exit(code=code)
+        leave(linting.lint(stack=stack, file=file, as_json=json_))
 
 
 def _form(**asked: bool) -> str | None:

@@ -35,7 +35,7 @@ def facts_now(
     stage = stage or _noted_stage(stack)
     alive = running is not None and running.state == "running" and not running.restarts
     if running is None or alive or running.state == "unreachable":
-        return ExitFacts(stage=stage, outside=outside)
+        return ExitFacts(stage=stage, outside=outside, runtime=runtime.name, stack=stack.name)
     try:
         traces = runtime.traces(stack)
     except BlackstackError:  # the engine went away with it
@@ -57,16 +57,17 @@ def facts_now(
         kernel_unread=unread,
         core_dump=traces.core_dump,
         outside=outside,
+        runtime=runtime.name,
+        stack=stack.name,
     )
 
 
-def facts_of(error: BaseException, stack: Stack, runtime: Runtime, stage: str | None) -> ExitFacts | None:
+def facts_of(error: BaseException, stack: Stack, runtime: Runtime, stage: str | None) -> ExitFacts:
     """Collect how the server of a failed start ended, or what was seen of it from outside."""
     if isinstance(error, ServerExitedError):
         return facts_now(runtime, stack, error.running, error.stage)
-    if isinstance(error, BlackstackError) and error.code:
-        return ExitFacts(stage=stage, outside=error.code)
-    return None
+    seen = error.code if isinstance(error, BlackstackError) else ""
+    return ExitFacts(stage=stage if seen else None, outside=seen, runtime=runtime.name, stack=stack.name)
 
 
 def causes(log: Sequence[str], facts: ExitFacts | None) -> tuple[Finding, ...]:

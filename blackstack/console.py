@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +21,8 @@ from blackstack.finding import Finding
 from blackstack.progress import Progress, StageClock
 
 REFRESH_HZ = 8
+_GAP = 2  # blanks between columns
+_HIGHEST = 4  # lines of a cell; where one would be higher, blocks are easier to read
 _ENDLESS = 10_000  # columns where there is no terminal: nothing is cut or folded in a pipe
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _ENDLESS)  # results
 err = Console(stderr=True, highlight=False, soft_wrap=True)  # everything about the way there
@@ -111,21 +115,80 @@ def progress() -> Iterator[Progress]:
         watching.close()
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on standard output."""
-    drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for head in heads:
-        drawn.add_column(head, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
-    out.print(drawn, soft_wrap=False)
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 0) -> None:
+    """Print a table on standard output; on a terminal that is too narrow for it, a block for each row.
+
+    Args:
+        heads: of the columns.
+        rows: shape (rows, columns); the first column names the row.
+        indent: columns that are left free on the left.
+    """
+    widths = widths_within(heads, rows, out.width - indent)
+    drawn = _columns(heads, rows, widths) if widths else _blocks(heads, rows)
+    _put(Padding(drawn, (0, 0, 0, indent), expand=False))
 
 
 def pairs(data: Mapping[str, str]) -> None:
-    """Print names and values, one pair a line."""
-    width = max((len(key) for key in data), default=0)
+    """Print names and values, one pair a line; a long value goes on under itself."""
+    _put(_listed(data))
+
+
+def widths_within(heads: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> tuple[int, ...] | None:
+    """Return the widths at which a table is still easy to read within so many columns of a terminal, or None.
+
+    No word is cut: a name or a path must be good to copy. Columns of sentences share what is left, and no cell is
+    higher than a few lines.
+    """
+    columns = list(zip(heads, *rows, strict=True))
+    wanted = [max(map(cell_len, cells)) for cells in columns]
+    room -= _GAP * (len(columns) - 1)
+    if sum(wanted) <= room:
+        return tuple(wanted)
+    widths = [max(cell_len(word) for cell in cells for word in cell.split() or [""]) for cells in columns]
+    spare = room - sum(widths)
+    by_wish = sorted(range(len(columns)), key=lambda column: wanted[column] - widths[column])
+    for done, column in enumerate(by_wish):  # the smallest wish first: what it leaves is for the others
+        more = min(wanted[column] - widths[column], max(spare, 0) // (len(columns) - done))
+        widths[column] += more
+        spare -= more
+    highest = max(len(Text(cell).wrap(out, widths[at])) for at, cells in enumerate(columns) for cell in cells)
+    return None if spare < 0 or highest > _HIGHEST else tuple(widths)
+
+
+def _columns(heads: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Table:
+    drawn = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), collapse_padding=True, header_style="bold")
+    for head, width in zip(heads, widths, strict=True):
+        drawn.add_column(head, width=width, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    return drawn
+
+
+def _blocks(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Group:
+    """Draw each row as its name and, under it, a line for each of its cells that holds something."""
+    return Group(*(part for name, *cells in rows for part in (Text(name, style="bold"), _block(heads[1:], cells))))
+
+
+def _block(heads: Sequence[str], cells: Sequence[str]) -> Padding:
+    told = {head.lower() if head.isupper() else head: cell for head, cell in zip(heads, cells, strict=True) if cell}
+    return Padding(_listed(told), (0, 0, 0, _GAP), expand=False)
+
+
+def _listed(data: Mapping[str, str]) -> Table:
+    grid = Table.grid(padding=(0, _GAP, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
     for key, value in data.items():
-        out.print(Text(f"{key:<{width}}  {value}"))
+        grid.add_row(Text(key), Text(value))
+    return grid
+
+
+def _put(drawn: RenderableType) -> None:
+    """Print what has columns, without the blanks that fill them up on the right."""
+    with out.capture() as capture:
+        out.print(drawn, soft_wrap=False)
+    for line in capture.get().splitlines():
+        raw(line.rstrip())
 
 
 def say(text: str = "") -> None:

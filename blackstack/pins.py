@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 from ruamel.yaml import YAML
 
 from blackstack.catalog import Stack, template
+from blackstack.catalog.profiles import kept_names, path_of
 from blackstack.errors import BlockedError, UsageError
 from blackstack.finding import Finding, Severity
 from blackstack.registry import NotThereError, Reference, Registry, RegistryError, parse, short_id
@@ -141,8 +142,28 @@ def _lasting(pinned: Reference, registry: Registry) -> tuple[str | None, str]:
 
 
 def check(stack: Stack, registry: Registry) -> Iterator[Finding]:
-    """Hold a pin against its registry; a pin that stands yields nothing."""
-    again = f"inv pin --stack {stack.name}"
+    """Hold a stack's pin, and those of its profiles, against their registries; a pin that stands yields nothing.
+
+    Raises:
+        UsageError: the stack's image is built here, and no profile of it has another.
+    """
+    images = images_of_profiles(stack)
+    if stack.x.build is None or not images:
+        yield from _own(stack, registry)
+    local = kept_names(path_of(stack.root, stack.name))
+    for name, image in images.items():
+        file = path_of(stack.root, stack.name) if name in local else stack.path
+        again = f"another {KNOB} in profile {name} of {file.relative_to(stack.root)}"
+        yield from _asked(_Home(who=f"{stack.name}:{name}", stack=stack.name, again=again), parse(image), registry)
+
+
+def images_of_profiles(stack: Stack) -> dict[str, str]:
+    """Return the image of each profile that has one of its own."""
+    return {name: str(profile.set[KNOB]) for name, profile in stack.x.profiles.items() if KNOB in profile.set}
+
+
+def _own(stack: Stack, registry: Registry) -> Iterator[Finding]:
+    home = _Home(who=stack.name, stack=stack.name, again=f"inv pin --stack {stack.name}", archives=True)
     try:
         image = written(stack)
     except HomesDifferError as error:
@@ -152,60 +173,97 @@ def check(stack: Stack, registry: Registry) -> Iterator[Finding]:
             title=f"{stack.name}: {error.what}",
             evidence=tuple(error.why),
             fix=tuple(error.fix),
-            verify=f"{again} --check",
+            verify=home.verify,
         )
         return
-    if image.name.startswith(f"{KEPT_HERE}/"):
-        yield _said(
-            "pin-kept-here", "info", stack, "runs from an archive: no registry has its image", str(image), again
+    yield from _asked(home, image, registry)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Home:
+    """Where a pin stands.
+
+    Attributes:
+        who: the stack, or ``STACK:PROFILE``.
+        stack: its name.
+        again: how it is pinned anew.
+        archives: whether `inv archive` and `inv restore` know this image: a profile's they do not.
+    """
+
+    who: str
+    stack: str
+    again: str
+    archives: bool = False
+
+    @property
+    def verify(self) -> str:
+        return f"inv pin --check --stack {self.stack}"
+
+    @property
+    def keep(self) -> tuple[str, ...]:
+        return (f"inv archive --stack {self.stack}",) if self.archives else ()
+
+    def said(self, code: str, severity: Severity, title: str, evidence: str, *fix: str) -> Finding:
+        return Finding(
+            code=code,
+            severity=severity,
+            title=f"{self.who}: {title}",
+            evidence=(evidence,),
+            fix=fix,
+            verify=self.verify,
         )
+
+
+def _asked(home: _Home, image: Reference, registry: Registry) -> Iterator[Finding]:
+    if image.name.startswith(f"{KEPT_HERE}/"):
+        said = "runs from an archive: no registry has its image"
+        yield home.said("pin-kept-here", "info", said, str(image), home.again)
         return
     try:
-        yield from _held(stack, image, registry)
+        yield from _held(home, image, registry)
     except RegistryError as error:
         yield Finding(
             code="pin-not-checked",
             severity="error",
-            title=f"{stack.name}: its pin was not checked: {error.what}",
+            title=f"{home.who}: its pin was not checked: {error.what}",
             evidence=(str(image), *error.why),
-            fix=(*error.fix, f"{again} --check"),
-            verify=f"{again} --check",
+            fix=(*error.fix, home.verify),
+            verify=home.verify,
         )
 
 
-def _held(stack: Stack, image: Reference, registry: Registry) -> Iterator[Finding]:
-    again, keep = f"inv pin --stack {stack.name}", f"inv archive --stack {stack.name}"
+def _held(home: _Home, image: Reference, registry: Registry) -> Iterator[Finding]:
     now = _digest_now(image, registry)
     if image.digest is None:
         if now is None:
-            yield _said("pin-vanished", "error", stack, f"the registry has no tag {image.tag}", str(image), again)
+            gone = f"the registry has no tag {image.tag}"
+            yield home.said("pin-vanished", "error", gone, str(image), home.again)
         else:
-            yield _said("pin-none", "warning", stack, f"is not pinned: {image.tag} may move", f"it is {now} now", again)
+            moves = f"is not pinned: {image.tag} may move"
+            yield home.said("pin-none", "warning", moves, f"it is {now} now", home.again)
     try:
         found = registry.manifest(image)
     except NotThereError:
         if image.digest:
-            yield _said(
-                *("pin-vanished", "error", stack, "the registry no longer has the pinned image", str(image)),
-                *(f"inv restore --stack {stack.name}", f"{keep}   # where an engine still has it", again),
-            )
+            ways = [f"inv restore --stack {home.stack}"] if home.archives else []
+            ways += [f"{keep}   # where an engine still has it" for keep in home.keep]
+            gone = "the registry no longer has the pinned image"
+            yield home.said("pin-vanished", "error", gone, str(image), *ways, home.again)
         return
     if PLATFORM not in found.platforms:
         had = f"it has {', '.join(found.platforms) or 'none that is named'}"
-        yield _said("pin-platform", "error", stack, f"its image has nothing for {PLATFORM}", had, again)
+        yield home.said("pin-platform", "error", f"its image has nothing for {PLATFORM}", had, home.again)
     if image.digest and image.tag and now is None:
         gone = f"the tag {image.tag} is gone, and the image may follow it"
-        yield _said("pin-tag-vanished", "error", stack, gone, str(image), keep, again)
+        yield home.said("pin-tag-vanished", "error", gone, str(image), *home.keep, home.again)
     elif image.digest and image.tag and now != image.digest:
-        yield _said(
-            *("pin-moved", "error", stack, f"{image.tag} is another image now than the pinned one"),
-            *(f"pinned: {image.digest}, now: {now}", keep, again),
-        )
+        other, shown = f"{image.tag} is another image now than the pinned one", f"pinned: {image.digest}, now: {now}"
+        yield home.said("pin-moved", "error", other, shown, *home.keep, home.again)
     newest = moving(image.tag)
     if image.digest and newest:
         ahead = _digest_now(image.at(tag=newest, digest=None), registry)
         if ahead not in {None, image.digest}:
-            yield _said("pin-newer", "info", stack, f"there is a newer {newest}", f"{newest} is {ahead}", again)
+            yield home.said("pin-newer", "info", f"there is a newer {newest}", f"{newest} is {ahead}", home.again)
 
 
 def _digest_now(image: Reference, registry: Registry) -> str | None:
@@ -213,17 +271,6 @@ def _digest_now(image: Reference, registry: Registry) -> str | None:
         return registry.digest(image.at(tag=image.tag or "latest", digest=None))
     except NotThereError:
         return None
-
-
-def _said(code: str, severity: Severity, stack: Stack, title: str, evidence: str, *fix: str) -> Finding:
-    return Finding(
-        code=code,
-        severity=severity,
-        title=f"{stack.name}: {title}",
-        evidence=(evidence,),
-        fix=fix,
-        verify=f"inv pin --check --stack {stack.name}",
-    )
 
 
 def repinned(stack: Stack, image: str) -> dict[Path, str]:

@@ -90,7 +90,7 @@ def runtime_of(made: Plan) -> Runtime:
     return runtimes(made.stack.root)[made.runtime]()
 
 
-def _clean_up(made: Plan, runtime: Runtime, progress: Paced, facts: ExitFacts | None) -> bool:
+def _clean_up(made: Plan, runtime: Runtime, progress: Paced, facts: ExitFacts) -> bool:
     """Remove what was started, and return whether that could be done."""
     removed = True
     try:
@@ -98,7 +98,6 @@ def _clean_up(made: Plan, runtime: Runtime, progress: Paced, facts: ExitFacts | 
     except BlackstackError:  # the error that brought us here is the one to tell
         removed = False
     note(made, "failed" if removed else "starting", progress)
-    if facts:  # its remains are gone now; `inv diagnose` wants to know
-        path = state.folder(made.stack.root, made.stack.name) / state.UP
-        proc.write(path, {**proc.read(path), "exit_facts": asdict(facts)})
+    path = state.folder(made.stack.root, made.stack.name) / state.UP
+    proc.write(path, {**proc.read(path), "exit_facts": asdict(facts)})  # its remains are gone; `inv diagnose` asks
     return removed

@@ -51,6 +51,15 @@ def with_local_profiles(x: XStack, path: Path) -> XStack:
     return x.model_copy(update={"profiles": profiles})
 
 
+def kept_names(path: Path) -> frozenset[str]:
+    """Return the names of this machine's profiles of a stack.
+
+    Raises:
+        UsageError: the file is no mapping.
+    """
+    return frozenset(_read(path))
+
+
 def keep_profile(path: Path, name: str, profile: Profile) -> None:
     """Write a profile into the file, in the place of an older one of its name; whole or not at all."""
     data = {**_read(path), name: profile.model_dump(mode="json", exclude_defaults=True)}

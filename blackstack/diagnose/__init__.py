@@ -38,6 +38,8 @@ def diagnose(log: Log, facts: ExitFacts | None = None, *, language: Language = "
     return judge(catalogue, catalogue.scanner.scan(log), facts, language, kernel=kernel)
 
 
-def finding(code: str, evidence: tuple[str, ...] = (), *, language: Language = "en") -> Finding:
+def finding(
+    code: str, evidence: tuple[str, ...] = (), *, language: Language = "en", facts: ExitFacts | None = None
+) -> Finding:
     """Return the finding of a cause that was seen otherwise than in a log, such as an answer that is garbage."""
-    return known(load(), code, evidence, language)
+    return known(load(), code, evidence, language, facts)

@@ -1,6 +1,6 @@
 """Say what is wrong in logs: ``python -m blackstack.diagnose FILE… [--json]`` (``-`` reads standard input).
 
-Exit code 0: nothing is wrong; 1: there are findings; 2: it could not be asked that way.
+Exit code 0: nothing is wrong; 1: something is; 2: it could not be asked that way. A finding that only informs is 0.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ def _run(options: argparse.Namespace, logs: Sequence[Path]) -> int:
             _exists(extra)
         members = bundle.write(options.bundle, dict(zip(logs, findings, strict=True)), options.attach)
         sys.stderr.write(f"wrote {options.bundle}: {', '.join(members)}\n")
-    return int(any(findings))
+    return int(any(finding.severity != "info" for found in findings for finding in found))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m blackstack.diagnose",
         description="Say what is wrong in a log, how we know, and what mends it.",
-        epilog="exit code 0: nothing is wrong; 1: there are findings; 2: wrong usage",
+        epilog="exit code 0: nothing is wrong; 1: something is; 2: wrong usage",
     )
     add = parser.add_argument
     add("logs", nargs="+", metavar="FILE", help="a log of any size; - is standard input")

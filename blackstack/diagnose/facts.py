@@ -33,6 +33,9 @@ class ExitFacts:
         kernel_unread: why that log could not be read.
         core_dump: where its memory was written to, or why it was not.
         outside: the code of what was seen of it from outside, such as ``garbage-output``.
+        runtime: which had it, ``docker`` or ``process``; advice is in its commands.
+        stack: the name of the stack whose server it was; commands name it.
+        alive: it has not ended: it still runs.
     """
 
     exit_code: int | None = None
@@ -48,6 +51,9 @@ class ExitFacts:
     kernel_unread: str = ""
     core_dump: str = ""
     outside: str = ""
+    runtime: str = ""
+    stack: str = ""
+    alive: bool = False
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any]) -> ExitFacts:

@@ -6,6 +6,8 @@ announces that something died is said when nothing else is known.
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -21,19 +23,27 @@ from blackstack.diagnose.signatures import (
     Item,
     Signature,
     Together,
+    filled,
 )
 from blackstack.diagnose.stages import SERVING
 from blackstack.finding import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 KERNEL_SAYS = ("gpu-xid-fault", "host-oom-killed")
 """Causes that a line of the kernel's log proves; whoever collects its lines leaves out those of other processes."""
 
+NOT_ASKED = "running-not-asked"
+"""Of a server that still runs, and whose log is in order: it may hang all the same."""
+
+UP = "inv up{stack}"
+"""What shows that it is mended, where a server without Docker has nothing nearer."""
+
 EVIDENCE = 4
 """Lines shown of a finding."""
 
+_FREE = re.compile(r"\((?P<free>\d+\.?\d*)/(?P<total>[1-9]\d*\.?\d*) ?GiB\)")  # vLLM: of the card, at its start
 _WIDEST = 240  # characters shown of a line
 _LAST_WORDS = 3  # lines shown from the end of a log that nothing explains
 
@@ -84,7 +94,8 @@ def judge(
     where = f" at stage «{stage}»" if stage and not facts.stage else ""  # a stage that was seen is among the facts
     ended = (f"it ended with {facts}{where}", *facts.more) if facts.died else ()
     first, *others = _ranked(suspects)
-    return (_finding(first, ended, language), *(_finding(s, (), language) for s in others))
+    teller = _Teller(catalogue, facts, language)
+    return (teller.finding(first, ended), *(teller.finding(s) for s in others))
 
 
 def _codes(suspects: list[_Suspect]) -> set[str]:
@@ -96,9 +107,15 @@ def _by_the_kernel(catalogue: Catalogue, kernel: Scan) -> list[_Suspect]:
     return [_Suspect(s.signature) for s in _seen(catalogue, kernel) if s.signature.code in KERNEL_SAYS]
 
 
-def known(catalogue: Catalogue, code: str, evidence: tuple[str, ...], language: Language = "en") -> Finding:
+def known(
+    catalogue: Catalogue,
+    code: str,
+    evidence: tuple[str, ...],
+    language: Language = "en",
+    facts: ExitFacts | None = None,
+) -> Finding:
     """Return the finding of a cause that was seen otherwise than in a log."""
-    return _finding(_Suspect(catalogue.by_code[code]), evidence, language)
+    return _Teller(catalogue, facts or ExitFacts(), language).finding(_Suspect(catalogue.by_code[code]), evidence)
 
 
 def _ranked(suspects: list[_Suspect]) -> list[_Suspect]:
@@ -171,35 +188,60 @@ def _unexplained(
     """Say that something failed though nobody knows why, or that nothing did."""
     trouble = [s for regex in catalogue.trouble for s in scan.of(catalogue.pattern(regex)) if s.line > served]
     if not trouble and not facts.died:
-        return ()
+        return (known(catalogue, NOT_ASKED, (), language, facts),) if facts.alive else ()
     ended = (f"it ended with {facts}", *facts.more) if facts.died else ()
     unknown = _Suspect(catalogue.by_code[UNKNOWN], tuple(sorted(trouble, key=lambda s: s.line)[-1:]))
     last_words = (f"at the end: {line[:_WIDEST]}" for line in scan.tail[-_LAST_WORDS:])
-    return (_finding(unknown, (*ended, *last_words), language),)
+    return (_Teller(catalogue, facts, language).finding(unknown, (*ended, *last_words)),)
 
 
-def _finding(suspect: _Suspect, more: tuple[str, ...], language: Language) -> Finding:
-    signature, death = suspect.signature, suspect.death
-    meant = (death.meant.say(language),) if death and death.meant else ()
-    return Finding(
-        code=signature.code,
-        severity=signature.severity,
-        title=signature.title.say(language),
-        evidence=(*_evidence(suspect.seen), *more),
-        cause=" — ".join((*meant, signature.cause.say(language))),
-        fix=tuple(_once((*(death.next if death else ()), *signature.fix), language)),
-        verify=signature.verify,
-        source=", ".join(signature.sources),
-    )
+@dataclass(frozen=True)
+class _Teller:
+    """Says what is wrong, with commands for whoever had the server."""
+
+    catalogue: Catalogue
+    facts: ExitFacts
+    language: Language
+
+    def finding(self, suspect: _Suspect, more: tuple[str, ...] = ()) -> Finding:
+        """Return the finding of a suspect."""
+        signature, death = suspect.signature, suspect.death
+        meant = (death.meant.say(self.language),) if death and death.meant else ()
+        places = {"stack": f" --stack {self.facts.stack}" if self.facts.stack else "", **figures(suspect.seen)}
+        verify = self.catalogue.command(signature.verify, self.facts.runtime) or UP
+        return Finding(
+            code=signature.code,
+            severity=signature.severity,
+            title=signature.title.say(self.language),
+            evidence=(*_evidence(suspect.seen), *more),
+            cause=" — ".join((*meant, signature.cause.say(self.language))),
+            fix=tuple(self._once((*(death.next if death else ()), *signature.fix), places)),
+            verify=filled(verify, places),
+            source=", ".join(signature.sources),
+        )
+
+    def _once(self, advices: Iterable[Advice], places: Mapping[str, str]) -> Iterable[str]:
+        """Yield what to do; a command that two entries give is told once."""
+        told: set[str] = set()
+        for advice in advices:
+            run = self.catalogue.command(advice.run, self.facts.runtime)
+            if run is None or advice.not_knowing in places or (advice.knowing and advice.knowing not in places):
+                continue
+            if not run or run not in told:
+                yield advice.model_copy(update={"run": run}).say(self.language, places=places)
+            told.add(run)
 
 
-def _once(advices: Iterable[Advice], language: Language) -> Iterable[str]:
-    """Yield what to do; a command that two entries give is told once."""
-    told: set[str] = set()
-    for advice in advices:
-        if not advice.run or advice.run not in told:
-            yield advice.say(language)
-        told.add(advice.run)
+def figures(seen: Iterable[Sighting]) -> dict[str, str]:
+    """Return the figures that lines tell, by the name of their place in a command.
+
+    ``free_share``: which share of the card was free, rounded down: vLLM starts when it is asked for no more.
+    """
+    for sighting in seen:
+        match = _FREE.search(sighting.text)
+        if match and 0 < (share := float(match["free"]) / float(match["total"])) < 1:
+            return {"free_share": f"{math.floor(share * 100) / 100:.2f}"}
+    return {}
 
 
 def _evidence(seen: tuple[Sighting, ...]) -> Iterable[str]:

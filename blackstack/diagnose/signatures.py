@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -30,12 +32,23 @@ UNKNOWN = "unknown"
 """The code of the finding that says: it failed, and we do not know why."""
 
 
+PLACES: Mapping[str, str] = MappingProxyType({"free_share": "FREE/TOTAL", "stack": ""})
+"""What stands in a command's ``{places}`` where nothing is known of the case: in the guide."""
+
+
 class Advice(Entry):
-    """A command to run and why, or what to do where no command can."""
+    """A command to run and why, or what to do where no command can.
+
+    Attributes:
+        knowing: the figure that must be known for this advice.
+        not_knowing: the figure for which this advice stands in.
+    """
 
     run: str = ""
     en: str = ""
     ko: str = ""
+    knowing: Literal["free_share", ""] = ""
+    not_knowing: Literal["free_share", ""] = ""
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -45,10 +58,22 @@ class Advice(Entry):
             raise ValueError("has neither a command nor words")
         return self
 
-    def say(self, language: Language = "en") -> str:
+    def say(self, language: Language = "en", *, places: Mapping[str, str] = PLACES) -> str:
         """Return one line that can be pasted into a shell, if there is a command."""
         words = self.ko if language == "ko" else self.en
-        return f"{self.run}  # {words}" if self.run and words else self.run or words
+        return filled(f"{self.run}  # {words}" if self.run and words else self.run or words, places)
+
+
+class WithoutDocker(Entry):
+    """What a command means for a server that `inv` runs without Docker.
+
+    Attributes:
+        docker: what the command is with Docker, or begins with.
+        run: what to type instead of that; None: there is nothing of the kind, and the advice is left out.
+    """
+
+    docker: str = Field(min_length=1)
+    run: str | None
 
 
 class Together(Entry):
@@ -104,6 +129,7 @@ class Catalogue(Entry):
     harmless: tuple[Checked, ...]
     trouble: tuple[Searched, ...]
     stages: tuple[Stage, ...]
+    without_docker: tuple[WithoutDocker, ...] = ()
     deaths: tuple[Death, ...]
     signatures: tuple[Signature, ...]
 
@@ -128,6 +154,15 @@ class Catalogue(Entry):
         """Every signature under its code."""
         return {s.code: s for s in self.signatures}
 
+    def command(self, text: str, runtime: str) -> str | None:
+        """Return a command as it is for a server of this runtime; None where there is no such thing."""
+        if runtime != "process":
+            return text
+        for row in self.without_docker:
+            if text.startswith(row.docker):
+                return None if row.run is None else row.run + text.removeprefix(row.docker)
+        return text
+
     @cached_property
     def scanner(self) -> Scanner:
         """A scanner for everything that any entry looks for."""
@@ -144,6 +179,13 @@ class Catalogue(Entry):
         """Return *regex* with what takes its line back: what is harmless for all, and for *signature*."""
         unless = (*self.harmless, *(signature.unless if signature else ()))
         return Pattern(regex, unless="|".join(f"(?:{r})" for r in unless))
+
+
+def filled(text: str, places: Mapping[str, str]) -> str:
+    """Put values into ``{places}``; other braces, as Docker's templates have them, stay."""
+    for name, value in places.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
 
 
 def regexes(item: str | Together) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from blackstack.fit.estimate import Fit
 from blackstack.fit.gpus import GIB
@@ -22,12 +22,8 @@ def lines(fit: Fit) -> Iterator[str]:
     yield ""
     yield f"  tokens   {fit.printed:,} as the engine prints them, at --context {_at(fit):,};"
     yield f"           {fit.bytes_a_token:,} B for each; {fit.long_requests:.1f} requests of that length really fit"
-    yield "  longest  " + "".join(f"{count:>9} at once" for count, _ in fit.contexts()[:5]).replace(
-        "1 at once", "   alone", 1
-    )
-    yield "  context  " + "".join(
-        f"{longest:>17,}" if longest else f"{'none':>17}" for _, longest in fit.contexts()[:5]
-    )
+    yield "  longest  " + "".join(f"{f'{count} at once' if count > 1 else 'alone':>12}" for count, _ in _contexts(fit))
+    yield "  context  " + "".join(f"{f'{longest:,}' if longest else 'none':>12}" for _, longest in _contexts(fit))
     yield ""
     yield from _speed(fit)
     yield ""
@@ -71,6 +67,10 @@ def _speed(fit: Fit) -> Iterator[str]:
     )
     if alone.prefill_tokens_per_s:
         yield f"           {alone.prefill_tokens_per_s:,.0f} tokens/s of prompt, by arithmetic"
+
+
+def _contexts(fit: Fit) -> Sequence[tuple[int, int]]:
+    return fit.contexts()[:5]  # what 80 columns hold
 
 
 def _at(fit: Fit) -> int:

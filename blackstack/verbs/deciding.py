@@ -20,6 +20,15 @@ from blackstack.verbs.trying import Order, trying
 
 def decide(order: Order, *, candidates: Sequence[str], model: str, rounds: int) -> None:
     """Hold stacks against each other on this machine, side by side, and say which wins."""
+    if not candidates or not model:
+        raise UsageError(
+            "inv verdict needs the stacks to hold against each other, and the model that all of them serve",
+            why=f"--candidates {','.join(candidates) or 'is missing'}, --model {model or 'is missing'}",
+            fix=[
+                "inv verdict --candidates llamacpp-cpu,vllm-cpu --model SmolLM2-135M-Instruct",
+                "which stack serves which model: inv stacks",
+            ],
+        )
     with trying("verdict", order) as it:
         stacks, not_tried = _able(candidates, model, order.wishes)
         cells = {one.name: Cell(label=one.name, stack=one.name, wishes=_for(one, order.wishes)) for one in stacks}
@@ -47,7 +56,8 @@ def decide(order: Order, *, candidates: Sequence[str], model: str, rounds: int) 
     more = {
         "verdict": {"winner": found.winner, "over": over, "line": found.line, "not_tried": not_tried, "sizes": sizes}
     }
-    it.write("-".join(cells), asked, it.run.judged(), more, [found.line])
+    it.write("-".join(cells or candidates), asked, it.run.judged(), more, [found.line])
+    it.refuse_if_nothing_works(next(iter(wishes)), it.run.judged(), not_tried)
 
 
 def _able(candidates: Sequence[str], model: str, wishes: Wishes) -> tuple[list[Stack], dict[str, str]]:

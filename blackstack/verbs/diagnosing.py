@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from blackstack import console
 from blackstack.aftermath import WHOLE_LOG, facts_now
 from blackstack.catalog import Stack
 from blackstack.diagnose import ExitFacts
@@ -17,12 +16,6 @@ from blackstack.diagnose.__main__ import main as diagnose_main
 from blackstack.errors import UsageError
 from blackstack.runtime import proc, state
 from blackstack.verbs.choose import ROOT, all_up, chosen, find, last_one, last_runtime
-
-# A server that hangs logs nothing: its log can be in order, and yet nobody gets an answer.
-_HUNG = {
-    "en": "  next  inv watch --once --stack {stack}   # it runs; whether it answers, its log does not say",
-    "ko": "  next  inv watch --once --stack {stack}   # 실행 중입니다. 응답하는지는 로그로 알 수 없습니다",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +38,7 @@ class Question:
 
 
 def diagnose(question: Question) -> int:
-    """Diagnose and print; return the exit code: 0 nothing is wrong, 1 findings."""
+    """Diagnose and print; return the exit code: 0 nothing is wrong in the log, 1 something is."""
     if question.log and question.stack:
         raise UsageError("--log reads a file, --stack a stack's log: give one of the two")
     if question.language not in {"en", "ko"}:
@@ -58,18 +51,17 @@ def diagnose(question: Question) -> int:
     was_up = None if named or all_up(include_dead=True) else last_one()
     stack = was_up or chosen(named, "diagnose", include_dead=True)
     found = find(stack, include_dead=True)
-    lines = (found.runtime if found else last_runtime(stack)).tail(stack, WHOLE_LOG)
+    runtime = found.runtime if found else last_runtime(stack)
+    lines = runtime.tail(stack, WHOLE_LOG)
     if not lines:
         raise UsageError(f"{stack.name} has no log to diagnose", fix=f"inv up --stack {stack.name}")
     facts = facts_now(found.runtime, stack, found.running) if found else ExitFacts.from_mapping(_kept_facts(stack))
+    facts = replace(facts, runtime=runtime.name, stack=stack.name, alive=bool(found and found.alive))
     words += ["--name", stack.name, "--facts", json.dumps(asdict(facts))]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, f"{stack.name}.log")
         log.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        code = diagnose_main([*words, str(log)])
-    if found and found.alive and not code and not question.as_json:
-        console.say(_HUNG[question.language].format(stack=stack.name))
-    return code
+        return diagnose_main([*words, str(log)])
 
 
 def _kept_facts(stack: Stack) -> dict[str, Any]:

@@ -117,8 +117,9 @@ def _list_known(*, as_json: bool) -> None:
         data = {"models": list(fit.model_names()), "gpus": [vars(one) for one in fit.cards()]}
         console.raw(json.dumps(data, default=list, ensure_ascii=False))
         return
-    console.say("models: " + ", ".join(fit.model_names()))
-    console.say("        or a folder with a config.json, or a hub's id\n")
+    known = ", ".join(fit.model_names())
+    console.pairs({"models": f"{known}, or a folder with a config.json, or a hub's id"})
+    console.say()
     rows = [
         (one.name, one.cc, f"{one.memory_mib:,} MiB", f"{one.gb_s:g} GB/s", ", ".join(one.not_verified) or "-")
         for one in fit.cards()

@@ -61,7 +61,7 @@ def show_plan(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> in
     console.say("\nknobs (inv up --set KEY=VALUE):")
     knobs = made.stack.x.knobs
     rows = [(key, made.settings[key].shown, made.settings[key].origin, knobs[key].about) for key in made.settings]
-    console.table(("  KNOB", "VALUE", "FROM", "WHAT"), [("  " + row[0], *row[1:]) for row in rows])
+    console.table(("KNOB", "VALUE", "FROM", "WHAT"), rows, indent=2)
     for finding in found:
         console.say()
         console.finding(finding)
@@ -96,13 +96,11 @@ def _show_stack(stack: Stack) -> None:
         }
     )
     console.say("\nknobs (inv up --set KEY=VALUE):")
-    console.table(("  KNOB", "TYPE", "WHAT"), [(f"  {k}", v.type, v.about) for k, v in stack.x.knobs.items()])
+    console.table(("KNOB", "TYPE", "WHAT"), [(k, v.type, v.about) for k, v in stack.x.knobs.items()], indent=2)
     if stack.x.profiles:
         console.say("\nprofiles (inv up --profile NAME):")
-        rows = [
-            (f"  {k}", v.about, " ".join(f"{a}={b}" for a, b in v.set.items())) for k, v in stack.x.profiles.items()
-        ]
-        console.table(("  PROFILE", "WHAT", "SETS"), rows)
+        rows = [(k, v.about, " ".join(f"{a}={b}" for a, b in v.set.items())) for k, v in stack.x.profiles.items()]
+        console.table(("PROFILE", "WHAT", "SETS"), rows, indent=2)
 
 
 def _needs(stack: Stack) -> str:

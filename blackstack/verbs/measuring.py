@@ -158,7 +158,7 @@ def _found_inside(found: Found | None, target: Target) -> dict[str, Any]:
 
 def _show(target: Target, result: results.Result, path: Path) -> None:
     console.say(f"{target.url}  model {target.model}")
-    heads = ("CONCURRENCY", "REQUESTS", "TTFT p50", "p99", "GAP p50", "p99", "TOKENS/S", "FAILED")
+    heads = ("CONCURRENCY", "REQUESTS", "TTFT p50", "TTFT p99", "GAP p50", "GAP p99", "TOKENS/S", "FAILED")
     rows = []
     for run in result.measured["runs"]:
         ttft, gap = run["ttft_ms"], run["gap_ms"]

@@ -48,7 +48,7 @@ def pin(stack: str | None) -> None:
 def check(stack: str | None, *, as_json: bool = False) -> int:
     """Hold pins against their registries and print what is wrong; return the exit code: 1 when something is."""
     stacks = (catalog.load(ROOT, stack),) if stack else catalog.load_all(ROOT)
-    pulled = [one for one in stacks if one.x.build is None or stack]
+    pulled = [one for one in stacks if one.x.build is None or pins.images_of_profiles(one) or stack]
     found: list[Finding] = []
     with Registry() as registry, console.progress() as progress:
         for one in pulled:
@@ -59,7 +59,8 @@ def check(stack: str | None, *, as_json: bool = False) -> int:
     else:
         for finding in found:
             console.finding(finding)
-        fine = [one.name for one in pulled if not any(finding.title.startswith(f"{one.name}:") for finding in found)]
+        faulty = {finding.title.partition(":")[0] for finding in found}
+        fine = [one.name for one in pulled if one.name not in faulty]
         if fine:
             console.say(f"as pinned: {', '.join(fine)}")
         if not pulled:

@@ -22,3 +22,4 @@ def backends(stack: str | None, order: Order, *, names: Sequence[str], only: Seq
     able = sum(trial.works for trial in found)
     closing = [f"{able} of {len(found)} work as asked; {it.ground.checked}"]
     it.write(one.name, asked, trials, {}, closing)
+    it.refuse_if_nothing_works(one.name, trials, {})

@@ -29,6 +29,8 @@ from blackstack.trial.ground import Ground
 from blackstack.trial.loop import Run
 from blackstack.verbs.choose import ROOT, find, short
 
+_REASONS = 5  # that are said where nothing works; the record has all of them
+
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
@@ -160,6 +162,29 @@ class Trying:
         for line in closing:
             console.say(line)
         console.say(f"written: {short(path)} and {path.with_suffix('.md').name}")
+
+    def refuse_if_nothing_works(self, stack: str, trials: Sequence[Trial], not_tried: Mapping[str, str]) -> None:
+        """End a run of which nothing came as a failure, after its record was written.
+
+        Args:
+            stack: one that was tried, or was to be.
+            trials: all of them.
+            not_tried: why others were not.
+
+        Raises:
+            BlackstackError: not one of the trials works.
+        """
+        if any(trial.works or trial.outcome == "stopped early" for trial in trials):
+            return
+        why = [f"{trial.label}: {trial.outcome}, {trial.why}" for trial in trials]
+        why += [f"{name}: {reason}" for name, reason in not_tried.items()]
+        rest = [f"… and {len(why) - _REASONS} more"] if len(why) > _REASONS else []
+        again = self.order.wishes.typed("up", stack)
+        raise BlackstackError(
+            f"inv {self.verb}: nothing that was tried works",
+            why=[*why[:_REASONS], *rest],
+            fix=[f"{again}   # one start, with its whole diagnosis", "then the same command with --fresh"],
+        )
 
     def _page(self, name: str, result: results.Result, trials: Sequence[Trial], closing: Sequence[str]) -> str:
         load, ran_on = self.order.load, result.ran_on

@@ -65,6 +65,7 @@ def search(stack: str | None, order: Order, *, goal: tune.Goal, budget_s: float,
         profile = found.profile.model_copy(update={"about": f"{goal}: {closing[0]}"})
         closing += keep(one, f"tuned-{goal}", profile, order.wishes)
     it.write(one.name, {"stack": one.name, "goal": goal}, it.run.judged(), found.as_dict(), closing)
+    it.refuse_if_nothing_works(one.name, it.run.judged(), {})
 
 
 def _rematched(rematch: Mapping[str, Sequence[Trial]], goal: tune.Goal) -> sure.Estimate | None:

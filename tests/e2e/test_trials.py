@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -186,6 +187,30 @@ def test_a_verdict_names_the_faster_one_and_what_was_not_tried(shell: Shell) -> 
     data = record(shell, "verdict")
     assert list(outcomes(data)) == [f"{name} round {number}" for number in (1, 2, 3) for name in ("slow", "quick")]
     assert data["verdict"]["over"]["slow"]["low"] > 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("backends", "--stack", "sim", "--only", "CPU_ATTN", *PYTHON),
+        ("tune", "--stack", "sim", "--axis", "none", "--budget", "1s", *PYTHON),
+        ("verdict", "--candidates", "sim", "--model", "simulated", "--runtime", "process"),
+    ],
+)
+def test_where_nothing_works_the_record_is_written_and_the_command_fails(shell: Shell, words: tuple[str, ...]) -> None:
+    add_simulator(shell)
+    stack = shell.root / "compose/sim.yaml"
+    text = stack.read_text().replace("[healthy, dies-on", "[dies-on")
+    stack.write_text(text.replace("healthy", "dies-while-loading"))
+
+    said = shell.inv(*words, *SHORT)
+
+    assert said.code == 3, said.all
+    assert set(outcomes(record(shell, words[0])).values()) <= {"crashed", "refused"}
+    last = said.err[said.err.index(f"inv {words[0]}: nothing that was tried works") :]
+    assert "crashed, " in last
+    assert re.search(r"next: inv up --stack sim .*--runtime process|next: inv up --stack sim --python", last), last
+    assert shell.processes() == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ def up_with(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
 
     found = Found(
         stack=catalog.load(REPOSITORY, "llamacpp-cpu"),
-        runtime=SimpleNamespace(tail=tail),
+        runtime=SimpleNamespace(tail=tail, name="process"),
         running=SimpleNamespace(state="running"),  # type: ignore[arg-type]
         note={},
     )
@@ -46,8 +47,26 @@ def test_a_running_server_with_a_log_in_order_is_to_be_asked(
 ) -> None:
     up_with(monkeypatch, "main: server is listening on http://127.0.0.1:8080")
 
+    ask = "inv watch --once --stack llamacpp-cpu"
+
     assert diagnosing.diagnose(diagnosing.Question(stack="llamacpp-cpu", language=language)) == 0
-    assert "inv watch --once --stack llamacpp-cpu" in capsys.readouterr().out
+    assert ask in capsys.readouterr().out
 
     assert diagnosing.diagnose(diagnosing.Question(stack="llamacpp-cpu", language=language, as_json=True)) == 0
-    assert capsys.readouterr().out.strip() == "[]"
+    (finding,) = json.loads(capsys.readouterr().out)
+    assert (finding["code"], finding["severity"], finding["verify"]) == ("running-not-asked", "info", ask)
+    assert finding["fix"][0].startswith(ask)
+
+
+def test_a_stack_without_docker_gets_commands_without_docker(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    free = "Free memory on device cuda:0 (10.13/31.36 GiB) on startup is less than desired GPU memory utilization"
+    up_with(monkeypatch, free)
+
+    assert diagnosing.diagnose(diagnosing.Question(stack="llamacpp-cpu", as_json=True)) == 1
+
+    (finding,) = json.loads(capsys.readouterr().out)
+    assert "docker" not in json.dumps(finding["fix"])
+    assert finding["fix"][1].startswith("inv down --stack llamacpp-cpu")
+    assert "--gpu-memory-utilization 0.32" in finding["fix"][2]

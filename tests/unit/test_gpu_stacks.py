@@ -59,6 +59,23 @@ def test_the_gates_of_all_dockerfiles_are_one(name: str) -> None:
     assert len(copies) == 1
 
 
+@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("dockerfiles/*/Dockerfile")), ids=lambda path: path.parent.name)
+def test_every_stage_that_serves_says_what_it_is_and_serves_without_words_behind_it(path: Path) -> None:
+    stages = re.split(r"^FROM ", path.read_text(), flags=re.MULTILINE)
+    serving = [stage for stage in stages if "\nENTRYPOINT " in stage]
+    wanted = {"title", "description", "licenses", "version", "revision"}
+
+    assert serving
+    for stage in serving:
+        labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]+)"', stage))
+        assert labels.keys() == wanted
+        assert labels["title"] == f"blackstack {path.parent.name}"
+        assert (labels["version"], labels["revision"]) == ("${VERSION}", "${REVISION}")
+        assert "\nARG VERSION=" in stage
+        assert "\nARG REVISION=" in stage
+        assert "\nCMD [" in stage
+
+
 @pytest.mark.parametrize("stack", BUILT, ids=lambda stack: stack.name)
 def test_a_build_is_given_the_audit_that_it_ends_with(stack: Stack, host: Host, engine: Engine) -> None:
     made = plan.make(stack, replace(host, engine=engine), Wishes(), shell_env={})

@@ -163,6 +163,46 @@ def test_two_homes_that_differ_do_not_end_the_check_of_the_other_stacks(
     assert finding["fix"]
 
 
+def with_profiles(stack: Stack, *, own: str, local: str) -> Stack:
+    """Give a stack a profile of its own and one of this machine, each with an image."""
+    text = stack.path.read_text()
+    shared = f"  profiles:\n    cu129: {{about: an older CUDA, set: {{IMAGE: '{own}'}}}}\n"
+    stack.path.write_text(text.replace("  profiles:\n", shared))
+    (stack.root / "env/profiles").mkdir()
+    (stack.root / "env/profiles/toy.yaml").write_text(f"tried: {{about: found here, set: {{IMAGE: '{local}'}}}}\n")
+    return catalog.load(stack.root, "toy")
+
+
+def test_the_images_of_profiles_are_pins_too(repository: Path, there: FakeRegistry, asking: Registry) -> None:
+    digest, older = there.put("1"), there.put("1-cu129", content="older")
+    stack = pulled(repository, f"{there.host}/a/b:1@{digest}")
+    stack = with_profiles(stack, own=f"{there.host}/a/b:1-cu129@{older}", local=f"{there.host}/a/b:gone")
+
+    (gone,) = pins.check(stack, asking)
+    there.put("1-cu129", content="newer")
+    moved, again = pins.check(stack, asking)
+
+    assert (gone.code, gone.severity, gone.title) == (
+        "pin-vanished",
+        "error",
+        "toy:tried: the registry has no tag gone",
+    )
+    assert gone.fix == ("another IMAGE in profile tried of env/profiles/toy.yaml",)
+    assert again == gone
+    assert (moved.code, moved.title.partition(": ")[0]) == ("pin-moved", "toy:cu129")
+    assert moved.fix == ("another IMAGE in profile cu129 of compose/toy.yaml",)
+
+
+def test_a_profile_with_an_image_of_a_stack_that_is_built_here_is_checked(
+    repository: Path, there: FakeRegistry, asking: Registry
+) -> None:
+    stack = with_profiles(
+        catalog.load(repository, "toy"), own=f"{there.host}/a/b:1", local=f"{there.host}/a/b:1@{there.put('1')}"
+    )
+
+    assert codes(stack, asking) == {"pin-none": "warning"}
+
+
 def test_only_the_value_changes_in_both_homes(repository: Path) -> None:
     stack = pulled(repository, "a/b:1")
     new = "a/b:1@sha256:" + "a" * 64

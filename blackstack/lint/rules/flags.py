@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from blackstack.errors import nearest
 from blackstack.finding import Severity
-from blackstack.flags import Known, Use, became, first_with
+from blackstack.flags import Known, Use, became, first_with, ranges
 from blackstack.lint.document import Service, Where
 from blackstack.lint.engine import Engine, engine_of, reading_of, starts_with_serve
 from blackstack.lint.rule import Fault, Rule
@@ -89,6 +89,17 @@ def wrong_type(service: Service) -> Iterator[Fault]:
                 title = f"{use.flag.name} {fault}, not {value!r}"
                 shown = f"{use.word} {value}"
                 yield Fault(title=title, at=at, shown=shown, severity=_sure(engine), source=known.source)
+
+
+def out_of_range(service: Service) -> Iterator[Fault]:
+    """Look for numbers that no server can do with."""
+    for _, known, use, at in _uses(service):
+        names = use.flag.names if use.flag and not use.key else ()
+        for allowed in (found for name, found in ranges(known.engine).items() if name in names):
+            for value in use.values:
+                if fault := allowed.fault(value):
+                    shown = f"{use.word} {value}"
+                    yield Fault(title=f"{use.word} {fault}, not {value}", at=at, shown=shown, source=allowed.source)
 
 
 def missing_value(service: Service) -> Iterator[Fault]:
@@ -262,6 +273,16 @@ RULES = (
         fix="a value of that type",
         source=_DATA,
         check=wrong_type,
+    ),
+    Rule(
+        code="flag-out-of-range",
+        severity="error",
+        group=GROUP,
+        about="Numbers are such as the engine can do with.",
+        why="the parser takes any number, and the engine refuses it later, or dies of it",
+        fix="a number of the range",
+        source="the engine's own checks, kept in blackstack/flags/ranges.json",
+        check=out_of_range,
     ),
     Rule(
         code="flag-missing-value",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from blackstack.diagnose import ExitFacts, diagnose
+from blackstack.diagnose.judge import known
+from blackstack.diagnose.signatures import load
 
 LIBNUMA = "ImportError: libnuma.so.1: cannot open shared object file: No such file or directory"
 WRAPPER = "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}"
@@ -226,3 +230,55 @@ def test_a_command_is_advised_once() -> None:
 
     commands = [advice.partition("  #")[0] for advice in finding.fix]
     assert len(commands) == len(set(commands))
+
+
+FREE = "ValueError: Free memory on device cuda:0 (10.13/31.36 GiB) on startup is less than desired GPU memory"
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        (FREE, "vllm serve MODEL --gpu-memory-utilization 0.32  # "),  # 10.13 / 31.36 is 0.323
+        (FREE.replace("10.13", "31.0"), "vllm serve MODEL --gpu-memory-utilization 0.98  # "),
+        (FREE.replace("(10.13/31.36 GiB) ", ""), "nvidia-smi --query-gpu=memory.free,memory.total --format=csv  # "),
+    ],
+)
+def test_what_is_free_is_computed_from_the_log_and_else_the_way_to_it_is_said(log: str, said: str) -> None:
+    (finding,) = diagnose([log])
+
+    assert finding.code == "gpu-memory-already-in-use"
+    assert len(finding.fix) == 3
+    assert finding.fix[-1].startswith(said)
+
+
+# Only a container, its engine or a registry brings these about: there is no other name for their commands.
+OF_DOCKER = re.compile(r"nvidia-(?:container|runtime)|cdi-|compose-|docker-|image-|nightly-tag|registry-rate")
+
+
+def test_a_server_without_docker_gets_no_command_of_docker_s() -> None:
+    catalogue = load()
+    facts = ExitFacts(runtime="process", stack="toy")
+
+    for signature in catalogue.signatures:
+        if not OF_DOCKER.match(signature.code):
+            finding = known(catalogue, signature.code, (), facts=facts)
+            commands = [step.partition("  # ")[0] for step in (*finding.fix, finding.verify)]
+            assert [command for command in commands if re.search(r"\bdocker\b", command)] == []
+            assert finding.fix, signature.code
+            assert "{" not in "".join(step for step in finding.fix if step.startswith("inv")), finding.fix
+
+
+def test_each_row_of_commands_without_docker_is_used() -> None:
+    catalogue = load()
+    deaths = (advice.run for death in catalogue.deaths for advice in death.next)
+    commands = [*deaths, *(text for s in catalogue.signatures for text in (s.verify, *(a.run for a in s.fix)))]
+
+    assert [row for row in catalogue.without_docker if not any(c.startswith(row.docker) for c in commands)] == []
+
+
+def test_a_server_that_still_runs_is_to_be_asked_when_its_log_is_in_order() -> None:
+    assert diagnose([SERVING]) == ()
+    (finding,) = diagnose([SERVING], ExitFacts(alive=True, stack="toy"))
+
+    assert (finding.code, finding.severity) == ("running-not-asked", "info")
+    assert finding.verify == "inv watch --once --stack toy"
