@@ -23,6 +23,7 @@ import zstandard
 from blackstack import shell
 from blackstack.errors import BlackstackError, BlockedError, UsageError
 from blackstack.progress import Progress
+from blackstack.registry import short_id
 
 SCHEMA = 1
 ENDING = ".tar.zst"
@@ -118,7 +119,7 @@ def save(stack: str, name: str, image: Image, folder: Path, progress: Progress) 
         BlockedError: too little disk.
         CommandFailedError: the engine could not save it.
     """
-    path = folder / f"{stack}-{image.id.removeprefix('sha256:')[:12]}{ENDING}"
+    path = folder / f"{stack}-{short_id(image.id)}{ENDING}"
     if kept := _kept(path, image, progress):
         return kept
     folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from blackstack.errors import told
+from blackstack.finding import Finding
 from blackstack.progress import Progress, StageClock
 
 REFRESH_HZ = 8
@@ -205,9 +208,23 @@ def prose(text: str) -> None:
             raw(" " * indent + part.plain.rstrip())
 
 
+def finding(one: Finding) -> None:
+    """Print what is wrong, with its evidence, its cause and what mends it: commands are not broken."""
+    head, why = f"{one.severity}: {one.title}  [{one.code}]", (*one.evidence, one.cause)
+    whole, sentences = told(head, why, one.fix), told(head, why, ())
+    prose(sentences)
+    if one.fix:
+        say(whole.removeprefix(sentences).removeprefix("\n"))
+
+
 def tell(text: str) -> None:
     """Print a line about the way there, on standard error."""
     err.print(Text(text))
+
+
+def data(value: object) -> None:
+    """Print data for machines, which people can read too: JSON, and nothing else."""
+    raw(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def raw(line: str) -> None:

@@ -44,9 +44,7 @@ class BlackstackError(Exception):
         self.fix = _lines(fix)
 
     def __str__(self) -> str:
-        why = [f"  {line}" for line in self.why]
-        fix = [f"  {'next:' if i == 0 else '     '} {line}" for i, line in enumerate(self.fix)]
-        return "\n".join([self.what, *why, *fix])
+        return told(self.what, self.why, self.fix)
 
 
 class UsageError(BlackstackError):
@@ -65,6 +63,13 @@ class InterruptedRunError(BlackstackError):
     """Somebody pressed Ctrl-C (or sent SIGTERM), and everything was put back."""
 
     exit_code = 130
+
+
+def told(what: str, why: Iterable[str], fix: Iterable[str]) -> str:
+    """Return what is wrong, why, and what to do next, as people read it: a line each."""
+    reasons = [f"  {line}" for line in why if line]
+    steps = [f"  {'next:' if number == 0 else '     '} {line}" for number, line in enumerate(fix)]
+    return "\n".join([what, *reasons, *steps])
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], *, see: str) -> UsageError:

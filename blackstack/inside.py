@@ -16,7 +16,7 @@ from blackstack.engines import ENGINES
 from blackstack.errors import BlackstackError
 from blackstack.facts import gpus
 from blackstack.plan import Plan
-from blackstack.ready import PROBE_S
+from blackstack.ready import PROBE_S, asking
 from blackstack.runtime.base import Running, Runtime
 
 ANSWER_S = 10.0  # for a question about versions; the server may be busy
@@ -54,8 +54,7 @@ def _versions(packages: Sequence[str]) -> str:
 
 def _get(target: Target, path: str) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
-    with requests.Session() as session, contextlib.suppress(requests.RequestException):
-        session.trust_env = False
+    with asking() as session, contextlib.suppress(requests.RequestException):
         answer = session.get(target.url + path, headers=headers, timeout=(PROBE_S, ANSWER_S))
         data = answer.json() if answer.ok else {}
         return data if isinstance(data, dict) else {}

@@ -19,7 +19,7 @@ from blackstack.catalog import Stack, template
 from blackstack.catalog.profiles import kept_names, path_of
 from blackstack.errors import BlockedError, UsageError
 from blackstack.finding import Finding, Severity
-from blackstack.registry import NotThereError, Reference, Registry, RegistryError, parse
+from blackstack.registry import NotThereError, Reference, Registry, RegistryError, parse, short_id
 
 KNOB = "IMAGE"
 CACHE_KNOB = "JIT_KEY"  # the folder of kernels that were compiled for the image
@@ -88,7 +88,7 @@ def kept_name(stack: str, image_id: str) -> str:
     >>> kept_name("toy", "sha256:" + "a" * 64)
     'localhost/blackstack/toy:aaaaaaaaaaaa'
     """
-    return f"{KEPT_HERE}/{stack}:{image_id.removeprefix('sha256:')[:12]}"
+    return f"{KEPT_HERE}/{stack}:{short_id(image_id)}"
 
 
 def moving(tag: str | None) -> str | None:
@@ -283,7 +283,7 @@ def repinned(stack: Stack, image: str) -> dict[Path, str]:
         UsageError: a file is written in a way that cannot be edited safely.
     """
     reference, path = parse(image), env_file(stack)
-    key = reference.digest.removeprefix("sha256:")[:12] if reference.digest else str(reference.tag)
+    key = short_id(reference.digest) if reference.digest else str(reference.tag)
     values = {KNOB: image, **({CACHE_KNOB: key} if CACHE_KNOB in stack.defaults else {})}
     compose = _read(stack.path)
     env = _read(path) if path.is_file() else ""

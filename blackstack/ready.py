@@ -95,11 +95,10 @@ def until_ready(wait: Wait, progress: Progress) -> Ready:
     """
     began = time.monotonic()
     start = _Start(wait, progress)
-    with requests.Session() as session:
-        session.trust_env = False  # a proxy for the world outside must not see questions to our own server
-        if not _is_healthy(session, wait):
+    with asking() as session:
+        if not is_healthy(session, wait.url, wait.engine):
             start.enter(stages.FIRST)
-            while not _is_healthy(session, wait):
+            while not is_healthy(session, wait.url, wait.engine):
                 start.look()
                 start.check_alive()
                 if time.monotonic() - began > wait.timeout:
@@ -187,6 +186,13 @@ class _Start:
         )
 
 
+def asking() -> requests.Session:
+    """Return a session for our own server: a proxy for the world outside must not see what it is asked."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
 def complete(session: requests.Session, wait: Wait, *, timeout: float) -> str:
     """Ask for a short completion and return its text.
 
@@ -207,11 +213,12 @@ def complete(session: requests.Session, wait: Wait, *, timeout: float) -> str:
         raise requests.exceptions.InvalidJSONError(f"no completion in {str(data)[:200]}") from error
 
 
-def _is_healthy(session: requests.Session, wait: Wait) -> bool:
+def is_healthy(session: requests.Session, url: str, engine: Engine) -> bool:
+    """Tell whether a server says that it is healthy; it is not where nothing listens, or it is too busy to say so."""
     try:
-        return session.get(wait.url + wait.engine.health, timeout=PROBE_S).status_code == _OK
+        return session.get(url + engine.health, timeout=PROBE_S).status_code == _OK
     except requests.RequestException:
-        return False  # nothing listens yet, or it is too busy loading
+        return False
 
 
 def _too_late(wait: Wait, stage: str) -> NotReadyError:

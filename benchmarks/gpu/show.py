@@ -12,8 +12,22 @@ from typing import Any
 MODELS = {"smollm2-135m": "SmolLM2-135M-Instruct, real weights", "gpt-oss-20b": "gpt-oss-20b, dummy weights"}
 BESIDE = (
     "`inv bench` and vLLM's own client on the same server, one after the other, and how far each is from the means that"
-    " the server itself counted (`/metrics`) meanwhile; 32 tokens in, 128 out, no warm-up (so that at 128 in flight the"
-    " first client of a server pays for what is compiled then):"
+    " the server itself counted (`/metrics`) meanwhile; 32 tokens in, 128 out, after one run that nobody counts. The"
+    " last column is the share of what the card could do at most, by the bytes of a step (`inv fit`) and the copy"
+    " bandwidth that was measured above:"
+)
+DUMMY = (
+    "Random weights may send all tokens to few experts; then a step of many requests reads less than the bound assumes,"
+    " and the shares at 8 and more in flight are too kind."
+)
+MATRIX = (
+    "`inv backends --axis attention,graphs --cross` on SmolLM2-135M: each attention backend with and without CUDA"
+    " graphs, as the server's log says that it was used; 4 in flight, 8 requests of 32 tokens, three times. Right"
+    " answers: of five questions; the model is small, and what counts here is that no backend changes them."
+)
+RAN = (
+    "Each library with GPU code that a vLLM which answered had mapped, and what `inv audit --for 9.0` said of it from"
+    " the files alone: units of code for 9.0 as they are, by PTX, and without."
 )
 PRINTED = (
     *("Model loading took", "Available KV cache memory", "GPU KV cache size", "Maximum concurrency"),
@@ -51,11 +65,52 @@ def page(folder: Path) -> Iterator[str]:
                 *("in flight", "tok/s, ours", "tok/s, `vllm bench serve`"),
                 *("TTFT, ours against the server's, ms", "theirs against the server's, ms"),
                 *("time per token, ours against the server's, ms", "theirs against the server's, ms"),
+                "of the bound, ours",
             ),
-            [_compared(run) for run in record["runs"]],
+            [[*_compared(run), _share(folder, name, run, bandwidth["copy_gb_s"])] for run in record["runs"]],
         )
+        yield from ("", DUMMY) if "dummy" in title else ()
         yield from ("", *_planned(record))
+    yield from _matrix(json.loads((folder / "backends-smollm2-135m.json").read_text()))
+    yield from _ran(json.loads((folder / "audit-against-ran.json").read_text()))
     yield from _faults(json.loads((folder / "faults.json").read_text()))
+
+
+def _share(folder: Path, name: str, run: Mapping[str, Any], copy_gb_s: float) -> str:
+    bound = json.loads((folder / f"bench-{name}-c{run['concurrency']}.json").read_text())["roofline"]
+    return f"{bound['runs'][0]['share'] * bound['gb_s'] / copy_gb_s:.1%}"
+
+
+def _matrix(record: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("", "## Attention backends and CUDA graphs", "", MATRIX, "")
+    yield from table(
+        (
+            "tried",
+            "came of it",
+            "seen in the log",
+            "tok/s, each time",
+            "right answers",
+            "start, s",
+            "held, GiB",
+        ),
+        [_tried(trial) for trial in record["trials"]],
+    )
+
+
+def _tried(trial: Mapping[str, Any]) -> list[object]:
+    seen, quality = trial["seen"], trial["seen"]["quality"]
+    rates = ", ".join(f"{rate:,.0f}" for rate in seen["rates"])
+    held = "-" if seen["gpu_mib"] is None else f"{seen['gpu_mib'] / 1024:.1f}"
+    right = f"{quality['right']} of {quality['asked']}" if quality else "-"
+    return [trial["label"], trial["outcome"], trial["used"], rates, right, f"{trial['load_s']:.0f}", held]
+
+
+def _ran(record: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("", "## The audit against what ran", "", RAN, "")
+    yield from table(
+        ("library", "loads", "as it is", "by PTX", "none"),
+        [[row["file"], row["loads"], row["native"], row["ptx"], row["none"]] for row in record["with_gpu_code"]],
+    )
 
 
 def _faults(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -152,16 +152,24 @@ def _holds(have: Version, op: str, text: str) -> bool:  # noqa: PLR0911 - one re
         case ">=":
             return have.key >= wanted.key
         case "<":  # 2.9.0rc1 is not below 2.9
-            final = wanted.pre is None and wanted.dev is None and wanted.post is None
-            return have.key < wanted.key and not (final and _early(have, wanted))
+            return have.key < wanted.key and not _early(have, wanted)
         case _:  # 2.9.post1 is not above 2.9
-            same = _trim(have.release) == _trim(wanted.release)
-            late = have.post is not None and wanted.post is None and wanted.pre is None and wanted.dev is None and same
-            return have.key > wanted.key and not late
+            return have.key > wanted.key and not _late(have, wanted)
 
 
 def _early(have: Version, of: Version) -> bool:
-    return (have.pre is not None or have.dev is not None) and _trim(have.release) == _trim(of.release)
+    """Is it on the way to OF, which is a release? Of a post-release only its own development versions are."""
+    if of.pre is not None or of.dev is not None or _trim(have.release) != _trim(of.release):
+        return False
+    if of.post is None:
+        return have.pre is not None or have.dev is not None
+    return have.pre is None and have.post == of.post and have.dev is not None
+
+
+def _late(have: Version, of: Version) -> bool:
+    """Is it a post-release of OF, which is none itself?"""
+    same = _trim(have.release) == _trim(of.release) and have.pre == of.pre
+    return same and have.post is not None and of.post is None and of.dev is None
 
 
 def _starts(have: Version, wanted: Version, length: int) -> bool:

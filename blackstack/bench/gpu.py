@@ -1,16 +1,15 @@
-"""The GPU while the load runs, through NVML: power, clocks, temperature, memory, and why it slowed down.
+"""The GPU while the load runs: power, clocks, temperature, memory, and why it slowed down.
 
-NVML is read through the driver's own library, so there is nothing to install; without a driver there is no GPU to
-read, and the result says so.
+Without a driver there is no GPU to read, and the result says so; what a card or its driver does not tell is left out.
 """
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable
+import contextlib
 from typing import Any, Final
 
-LIBRARY: Final = "libnvidia-ml.so.1"
+from blackstack.nvml import Card, Nvml, NvmlError
+
 GRAPHICS_CLOCK, MEMORY_CLOCK, TEMPERATURE = 0, 2, 0
 # nvml.h: nvmlClocksEventReason…; «idle» and «applications clocks» are no trouble
 REASONS: Final = {
@@ -22,34 +21,27 @@ REASONS: Final = {
 }
 
 
-class _Memory(ctypes.Structure):
-    _fields_ = (("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong))
-
-
 class Gpu:
-    """Samples every GPU of this machine; the server's may be elsewhere, and then this says nothing about it."""
+    """Samples every GPU of this machine; the server's may be elsewhere, and then this says nothing about it.
 
-    def __init__(self) -> None:
-        self._devices: list[ctypes.c_void_p] = []
+    Args:
+        library: as in `Nvml`.
+    """
+
+    def __init__(self, library: Any = None) -> None:  # noqa: ANN401 - the binding has no types
+        self._cards: list[Card] = []
         self._samples: list[list[dict[str, Any]]] = []
-        try:
-            self._nvml = ctypes.CDLL(LIBRARY)
-        except OSError:
-            return
-        if self._nvml.nvmlInit_v2():
-            return
-        count = ctypes.c_uint()
-        self._nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
-        for index in range(count.value):
-            device = ctypes.c_void_p()
-            if not self._nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(device)):
-                self._devices.append(device)
-                self._samples.append([])
+        with contextlib.suppress(NvmlError):
+            nvml = Nvml(library)
+            for index in range(nvml.count()):
+                with contextlib.suppress(NvmlError):
+                    self._cards.append(nvml.card(index))
+                    self._samples.append([])
 
     def sample(self) -> None:
         """Take one sample of each GPU."""
-        for device, samples in zip(self._devices, self._samples, strict=True):
-            samples.append(self._look(device))
+        for card, samples in zip(self._cards, self._samples, strict=True):
+            samples.append(_look(card))
 
     def as_dict(self) -> list[dict[str, Any]]:
         """Return, for each GPU, the extremes and the mean of what was seen."""
@@ -60,25 +52,20 @@ class Gpu:
                 for key in ("power_w", "graphics_mhz", "memory_mhz", "temperature_c", "memory_used_mib")
                 if (seen := [sample[key] for sample in samples if sample[key] is not None])
             }
-            reasons = sorted({reason for sample in samples for reason in sample["throttle"]})
-            told.append({"samples": len(samples), **numbers, "throttle_reasons": reasons})
+            known = [sample["throttle"] for sample in samples if sample["throttle"] is not None]
+            reasons = {"throttle_reasons": sorted({reason for seen in known for reason in seen})} if known else {}
+            told.append({"samples": len(samples), **numbers, **reasons})
         return told
 
-    def _look(self, device: ctypes.c_void_p) -> dict[str, Any]:
-        nvml = self._nvml
-        milliwatts = self._number(lambda to: nvml.nvmlDeviceGetPowerUsage(device, to))
-        memory, reasons = _Memory(), ctypes.c_ulonglong()
-        known = not nvml.nvmlDeviceGetMemoryInfo(device, ctypes.byref(memory))
-        nvml.nvmlDeviceGetCurrentClocksThrottleReasons(device, ctypes.byref(reasons))
-        return {
-            "power_w": None if milliwatts is None else milliwatts / 1000,
-            "graphics_mhz": self._number(lambda to: nvml.nvmlDeviceGetClockInfo(device, GRAPHICS_CLOCK, to)),
-            "memory_mhz": self._number(lambda to: nvml.nvmlDeviceGetClockInfo(device, MEMORY_CLOCK, to)),
-            "temperature_c": self._number(lambda to: nvml.nvmlDeviceGetTemperature(device, TEMPERATURE, to)),
-            "memory_used_mib": memory.used >> 20 if known else None,
-            "throttle": [name for bit, name in REASONS.items() if reasons.value & bit],
-        }
 
-    def _number(self, ask: Callable[[Any], int]) -> int | None:
-        value = ctypes.c_uint()
-        return None if ask(ctypes.byref(value)) else value.value
+def _look(card: Card) -> dict[str, Any]:
+    milliwatts, memory = card.ask("nvmlDeviceGetPowerUsage"), card.memory()
+    reasons = card.ask("nvmlDeviceGetCurrentClocksThrottleReasons")
+    return {
+        "power_w": None if milliwatts is None else milliwatts / 1000,
+        "graphics_mhz": card.ask("nvmlDeviceGetClockInfo", GRAPHICS_CLOCK),
+        "memory_mhz": card.ask("nvmlDeviceGetClockInfo", MEMORY_CLOCK),
+        "temperature_c": card.ask("nvmlDeviceGetTemperature", TEMPERATURE),
+        "memory_used_mib": memory.used_mib if memory else None,
+        "throttle": None if reasons is None else [name for bit, name in REASONS.items() if reasons & bit],
+    }

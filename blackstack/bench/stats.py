@@ -13,12 +13,12 @@ import random
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from statistics import NormalDist
 from typing import Any, Final
 
-from blackstack.bench.student import quantile
+from blackstack.student import quantile
 
 PERCENTILES: Final = (50, 90, 95, 99)
 Z95: Final = NormalDist().inv_cdf(0.975)
@@ -201,13 +201,18 @@ def ratio_interval(sums: list[int], counts: list[int]) -> Interval | None:
 
     The gaps of one request resemble each other, so requests are what can be counted as independent, not gaps.
     """
-    n, total = len(sums), sum(counts)
-    if n < FEWEST_FOR_CI or not total:
+    if len(sums) < FEWEST_FOR_CI or not sum(counts):
         return None
+    ratio, error = ratio_and_error(sums, counts)
+    return ratio - Z95 * error, ratio + Z95 * error
+
+
+def ratio_and_error(sums: Sequence[float], counts: Sequence[float]) -> tuple[float, float]:
+    """Return Σ sums / Σ counts and its standard error, each of the two or more pairs being one request."""
+    n, total = len(sums), sum(counts)
     ratio = sum(sums) / total
-    spread = math.sqrt(sum((s - ratio * c) ** 2 for s, c in zip(sums, counts, strict=True)) * n / (n - 1))
-    half = Z95 * spread / total
-    return ratio - half, ratio + half
+    squares = sum((s - ratio * c) ** 2 for s, c in zip(sums, counts, strict=True))
+    return ratio, math.sqrt(squares * n / (n - 1)) / total
 
 
 def percentile_ranks(n: int, share: float) -> tuple[int, int] | None:

@@ -16,6 +16,7 @@ from ruamel.yaml.error import YAMLError
 
 from blackstack.catalog.schema import Profile, XStack
 from blackstack.errors import UsageError
+from blackstack.files import write_whole
 
 FOLDER = "env/profiles"
 _HEAD = "# Profiles found on this machine; written by `inv tune` and `inv ladder`, used by `inv up --profile NAME`.\n"
@@ -64,13 +65,7 @@ def keep_profile(path: Path, name: str, profile: Profile) -> None:
     data = {**_read(path), name: profile.model_dump(mode="json", exclude_defaults=True)}
     text = io.StringIO()
     YAML(typ="safe").dump(data, text)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        draft.write_text(_HEAD + text.getvalue(), encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(path, _HEAD + text.getvalue())
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -163,14 +163,6 @@ class XStack(Block):
     profiles: Mapping[str, Profile] = Field(default_factory=dict)
 
 
-def is_loopback(address: str) -> bool:
-    """Tell whether only this machine can reach the address."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
-
-
 def _is_whole(value: str, lowest: int | None = None, highest: int | None = None) -> bool:
     if not re.fullmatch(r"-?[0-9]{1,18}", value):
         return False

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
 
 from blackstack.catalog import template
+from blackstack.catalog.lines import BrokenYamlError, line_of, read_yaml
 from blackstack.catalog.profiles import path_of, with_local_profiles
 from blackstack.catalog.schema import XStack
 from blackstack.errors import UsageError, nearest, unknown_name
@@ -123,14 +122,9 @@ class _Reader:
 
     def _parse(self) -> CommentedMap:
         try:
-            data = YAML(typ="rt").load(self.path)  # round-trip is a safe loader, and keeps line numbers
-        except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = mark.line + 1 if mark else 1
-            reason = " ".join(str(part) for part in (error.context, error.problem) if part)
-            raise _faulty([f"{self._at(line)}: does not parse: {reason}"]) from error
-        except UnicodeDecodeError as error:
-            raise _faulty([f"{self._at(1)}: is not UTF-8 text"]) from error
+            data = read_yaml(self.path)
+        except BrokenYamlError as error:
+            raise _faulty([f"{self._at(error.line)}: does not parse: {error.reason}"]) from error
         if not isinstance(data, CommentedMap):
             raise _faulty([f"{self._at(1)}: is not a mapping"])
         return data
@@ -140,7 +134,7 @@ class _Reader:
             if key not in data:
                 yield f"{self._at(1)}: `{key}:` is missing"
             elif not isinstance(data[key], kind):
-                yield f"{self._at(_line(data, (key,)))}: `{key}:` must be {_KINDS[kind]}"
+                yield f"{self._at(line_of(data, (key,)))}: `{key}:` must be {_KINDS[kind]}"
 
     def _x_stack_faults(self, data: CommentedMap) -> Iterator[str]:
         try:
@@ -151,15 +145,16 @@ class _Reader:
             return
         service = data["services"].get(x.service)
         if service is None:
-            yield f"{self._at(_line(data, ('services',)))}: there is no service {x.service!r}, the server of this stack"
+            place = self._at(line_of(data, ("services",)))
+            yield f"{place}: there is no service {x.service!r}, the server of this stack"
         elif not isinstance(service.get("command", []), CommentedSeq | list):
-            yield f"{self._at(_line(service, ('command',)))}: `command:` must be a list, so that no shell splits it"
+            yield f"{self._at(line_of(service, ('command',)))}: `command:` must be a list, so that no shell splits it"
         elif not service.get("ports"):
-            yield f"{self._at(_line(data['services'], (x.service,)))}: the server publishes no `ports:`"
+            yield f"{self._at(line_of(data['services'], (x.service,)))}: the server publishes no `ports:`"
 
     def _described(self, block: CommentedMap, kind: str, where: tuple[int | str, ...], message: str) -> str:
         dotted = ".".join(str(part) for part in where)
-        line = self._at(_line(block, where))
+        line = self._at(line_of(block, where))
         if kind == "extra_forbidden":
             near = nearest(str(where[-1]), _known_keys(where))
             return f"{line}: unknown key `{dotted}` in x-stack" + (f"; did you mean `{near}`?" if near else "")
@@ -177,7 +172,7 @@ class _Reader:
             return
         elsewhere |= set(x.build.args) if x.build else set()
         for key in sorted(elsewhere - set(x.knobs)):
-            yield f"{self._at(_line(data, ('x-stack',)))}: {key} of `process` or `build` is no knob{_hint(key, x)}"
+            yield f"{self._at(line_of(data, ('x-stack',)))}: {key} of `process` or `build` is no knob{_hint(key, x)}"
         for key, default in used.items():
             line = self._at(_line_of_text(self.path, "${" + key))
             if key not in x.knobs:
@@ -189,14 +184,14 @@ class _Reader:
         in_sight = {key for key, _ in template.variables(_plain(data["services"][x.service].get("command", [])))}
         in_sight |= set(template.marks([x.process.argv, x.process.prepare] if x.process else []))
         for key in sorted(in_sight & {key for key, knob in x.knobs.items() if knob.type == "secret"}):
-            yield f"{self._at(_line(data['x-stack']['knobs'], (key,)))}: the secret {key} stands on a command line"
+            yield f"{self._at(line_of(data['x-stack']['knobs'], (key,)))}: the secret {key} stands on a command line"
         for key in sorted(set(x.knobs) - set(used) - elsewhere):
-            yield f"{self._at(_line(data['x-stack']['knobs'], (key,)))}: knob {key} is used nowhere in this file"
+            yield f"{self._at(line_of(data['x-stack']['knobs'], (key,)))}: knob {key} is used nowhere in this file"
 
     def _profile_faults(self, data: CommentedMap, x: XStack) -> Iterator[str]:
         for name, profile in x.profiles.items():
             for key, value in profile.set.items():
-                line = self._at(_line(data["x-stack"]["profiles"][name]["set"], (key,)))
+                line = self._at(line_of(data["x-stack"]["profiles"][name]["set"], (key,)))
                 if key not in x.knobs:
                     yield f"{line}: profile {name} sets {key}, which is no knob{_hint(key, x)}"
                 elif wrong := x.knobs[key].fault(str(value)):
@@ -210,7 +205,7 @@ class _Reader:
             path = (self.root / value).resolve()
             there = path.is_dir() if where[1] == "contexts" else path.is_file()
             if not path.is_relative_to(self.root.resolve()) or not there:
-                line = self._at(_line(data["x-stack"], where))
+                line = self._at(line_of(data["x-stack"], where))
                 yield f"{line}: no such {'folder' if where[1] == 'contexts' else 'file'} in this repository: {value}"
 
     def _at(self, line: int) -> str:
@@ -247,18 +242,6 @@ def _plain(data: Any) -> Any:  # noqa: ANN401 - a tree of YAML, whatever it hold
         if isinstance(data, kind):
             return kind(data)
     return data
-
-
-def _line(data: Any, where: Sequence[int | str]) -> int:  # noqa: ANN401 - a tree of YAML
-    """Return the line of a key, or of the nearest thing above it that has one; lines count from 1."""
-    line = data.lc.line + 1 if hasattr(data, "lc") else 1
-    for part in where:
-        try:
-            place = data.lc.key(part) if isinstance(data, CommentedMap) else data.lc.item(part)
-            line, data = place[0] + 1, data[part]
-        except (AttributeError, KeyError, IndexError, TypeError):
-            break
-    return line
 
 
 def _line_of_text(path: Path, text: str) -> int:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from blackstack.comparison import differences
 from blackstack.comparison.differences import Difference
 from blackstack.comparison.effect import MEASURES, Effect, Verdict, effect
+from blackstack.comparison.interval import RESAMPLES
 from blackstack.errors import BlockedError, UsageError
 from blackstack.results import Record, Run
 
@@ -18,8 +19,8 @@ LENGTHS_DIFFER: Final = 0.02  # of the tokens a request; more is another work, w
 METHODS: Final = {
     "repeats": "95 % intervals of B / A over repeats: Student's t on logarithms, {how}",
     "requests": (
-        "95 % intervals of B / A from the requests of one run a side (bootstrap, 2000 draws): a hint, because what "
-        "differs from run to run is not in them; measure both with --repeats 3 or more to know"
+        f"95 % intervals of B / A from the requests of one run a side (bootstrap, {RESAMPLES} draws): a hint, because "
+        "what differs from run to run is not in them; measure both with --repeats 3 or more to know"
     ),
     "nothing": "no intervals: they need three repeats a side, or one run a side with 8 requests or more",
 }

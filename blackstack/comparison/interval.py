@@ -13,15 +13,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from statistics import fmean, stdev, variance
+from statistics import fmean, stdev
 from typing import Final
 
-from blackstack.bench.student import quantile
+from blackstack import student
+from blackstack.bench.stats import BOOTSTRAP_BELOW, FEWEST_BEYOND, FEWEST_REQUESTS, ratio_and_error
 
 RESAMPLES: Final = 2000
-FEW: Final = 200  # requests; from there on the bootstrap of a mean and the normal law agree
-FEWEST_REQUESTS: Final = 8
-FEWEST_BEYOND: Final = 5  # samples beyond a percentile
 
 Interval = tuple[float, float]
 Draw = Callable[[random.Random], float]
@@ -41,16 +39,10 @@ def of_repeats(a: Sequence[float], b: Sequence[float], *, paired: bool, sure: fl
     logs_a, logs_b = [math.log(value) for value in a], [math.log(value) for value in b]
     if paired:
         steps = [other - mine for mine, other in zip(logs_a, logs_b, strict=True)]
-        centre, error, freedom = fmean(steps), stdev(steps) / math.sqrt(len(steps)), float(len(steps) - 1)
+        low, high = student.of_mean(steps, sure=sure)
     else:
-        parts = [variance(logs) / len(logs) for logs in (logs_a, logs_b)]
-        centre, error = fmean(logs_b) - fmean(logs_a), math.sqrt(sum(parts))
-        below = sum(part**2 / (len(logs) - 1) for part, logs in zip(parts, (logs_a, logs_b), strict=True))
-        freedom = sum(parts) ** 2 / below if below else math.inf  # Welch and Satterthwaite
-    if math.isinf(freedom) or not error:
-        return math.exp(centre), math.exp(centre)
-    half = quantile((1 + sure) / 2, freedom) * error
-    return math.exp(centre - half), math.exp(centre + half)
+        low, high = student.of_difference(logs_b, logs_a, sure=sure)
+    return math.exp(low), math.exp(high)
 
 
 def of_draws(a: Draw, b: Draw, *, sure: float, seed: str) -> Interval:
@@ -66,7 +58,7 @@ def of_means(values: Sequence[float]) -> Draw | None:
     if len(values) < FEWEST_REQUESTS or min(values) <= 0:
         return None
     n = len(values)
-    if n < FEW:
+    if n < BOOTSTRAP_BELOW:
         return lambda draw: fmean(draw.choices(values, k=n))
     centre, error = fmean(values), stdev(values) / math.sqrt(n)
     return lambda draw: draw.gauss(centre, error)
@@ -93,7 +85,7 @@ def of_rates(tokens: Sequence[float], seconds: Sequence[float]) -> Draw | None:
     n = len(tokens)
     if n < FEWEST_REQUESTS or sum(seconds) <= 0 or sum(tokens) <= 0:
         return None
-    if n < FEW:
+    if n < BOOTSTRAP_BELOW:
         pairs = list(zip(tokens, seconds, strict=True))
 
         def again(draw: random.Random) -> float:
@@ -101,7 +93,5 @@ def of_rates(tokens: Sequence[float], seconds: Sequence[float]) -> Draw | None:
             return sum(pair[0] for pair in some) / sum(pair[1] for pair in some)
 
         return again
-    ratio = sum(tokens) / sum(seconds)
-    squares = sum((token - ratio * second) ** 2 for token, second in zip(tokens, seconds, strict=True))
-    error = math.sqrt(squares * n / (n - 1)) / sum(seconds)
+    ratio, error = ratio_and_error(tokens, seconds)
     return lambda draw: draw.gauss(ratio, error)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from blackstack.diagnose.anchors import anchors
 from blackstack.diagnose.entries import Language
 from blackstack.diagnose.signatures import Catalogue, Signature, load, regexes
+from blackstack.generated import keep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -131,14 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--docs", type=Path, default=DOCS, metavar="FOLDER")
     options = parser.parse_args(arguments)
     pages = {options.docs / name: page(load(), language) for language, name in PAGES.items()}
-    stale = [path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    if options.check:
-        sys.stderr.writelines(f"{path} is stale; next: python -m blackstack.diagnose.guide\n" for path in stale)
-        return int(bool(stale))
-    for path in stale:
-        path.write_text(pages[path], encoding="utf-8")
-        sys.stdout.write(f"wrote {path}\n")
-    return 0
+    return keep(pages, check=options.check, again=parser.prog)
 
 
 if __name__ == "__main__":

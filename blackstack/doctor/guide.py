@@ -14,6 +14,7 @@ from typing import Any
 
 from blackstack.doctor.checks import CHECKS
 from blackstack.doctor.texts import texts
+from blackstack.generated import keep
 
 PAGE = Path(__file__).parents[2] / "docs" / "doctor.md"
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -36,7 +37,7 @@ starts nothing when one of them blocks. `--json` prints `{"host": {…}, "findin
 `severity`, `title`, `evidence`, `cause`, `fix`, `verify` and `source`; without a stack, `host.stacks` says which fit.
 
 Nothing is changed, nothing is started. Of an image that is not here, the registry is asked for its metadata: some
-kilobytes, without a login.
+kilobytes, with the login that `docker pull` would use.
 
 ## How far it is proved
 
@@ -90,14 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when the page is stale")
     parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE")
     options = parser.parse_args(arguments)
-    stale = not options.page.exists() or options.page.read_text(encoding="utf-8") != page()
-    if options.check and stale:
-        sys.stderr.write(f"{options.page} is stale; next: python -m blackstack.doctor.guide\n")
-        return 1
-    if stale:
-        options.page.write_text(page(), encoding="utf-8")
-        sys.stdout.write(f"wrote {options.page}\n")
-    return 0
+    return keep({options.page: page()}, check=options.check, again=parser.prog)
 
 
 if __name__ == "__main__":

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import functools
-import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
-Version = tuple[int, ...]
-
-
-def parse(text: str) -> Version:
-    """Return a version's numbers, up to the first thing that is none.
-
-    >>> parse("580.95.05"), parse("26.1.5+dfsg1"), parse("v2.32.4-desktop.1"), parse("unknown")
-    ((580, 95, 5), (26, 1, 5), (2, 32, 4), ())
-    """
-    found = re.match(r"v?(\d+(?:\.\d+)*)", text.strip())
-    return tuple(map(int, found[1].split("."))) if found else ()
+from blackstack.versions import numbers
 
 
 @functools.cache
@@ -33,8 +22,8 @@ def least_driver(cuda: str) -> str:
     >>> least_driver("13.0.2"), least_driver("12.7"), least_driver("99.0")
     ('580.65.06', '570.26', '')
     """
-    wanted = parse(cuda)[:2]
-    return next((driver for known, driver in knowledge()["driver"].items() if parse(known) >= wanted), "")
+    wanted = numbers(cuda)[:2]
+    return next((driver for known, driver in knowledge()["driver"].items() if numbers(known) >= wanted), "")
 
 
 def cuda_of(driver: str) -> str:
@@ -43,7 +32,7 @@ def cuda_of(driver: str) -> str:
     >>> cuda_of("570.133.20"), cuda_of("580.65.06"), cuda_of("470.82.01")
     ('12.8', '13.0', '')
     """
-    reached = [cuda for cuda, first in knowledge()["driver"].items() if parse(first) <= parse(driver)]
+    reached = [cuda for cuda, first in knowledge()["driver"].items() if numbers(first) <= numbers(driver)]
     return reached[-1] if reached else ""
 
 

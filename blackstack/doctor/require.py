@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from blackstack.doctor.knowledge import parse
+from blackstack.versions import numbers
 
 _DEMAND = re.compile(r"(\w+)\s*(>=|<=|!=|=|<|>)\s*([\w.]+)")
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
@@ -49,10 +49,10 @@ def _holds(demand: str, machine: Mapping[str, str]) -> bool:
     had = machine[name]
     if name == "brand":
         return compare(had, wanted)
-    length = len(parse(wanted))  # 535.183 is not less than 536, and 12.9 is at least 12
-    return bool(parse(had)) and compare(_cut(had, length), parse(wanted))
+    length = len(numbers(wanted))  # 535.183 is not less than 536, and 12.9 is at least 12
+    return bool(numbers(had)) and compare(_cut(had, length), numbers(wanted))
 
 
 def _cut(version: str, length: int) -> tuple[int, ...]:
-    numbers = parse(version)[:length]
-    return numbers + (0,) * (length - len(numbers))
+    cut = numbers(version)[:length]
+    return cut + (0,) * (length - len(cut))

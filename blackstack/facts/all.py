@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from blackstack.facts import containers, driver, gpus, image, limits, network, places, registry
+from blackstack.facts import containers, driver, gpus, image, limits, network, places
 from blackstack.facts.containers import EngineFacts, Remains, Toolkit
 from blackstack.facts.driver import Driver
 from blackstack.facts.gpu import Gpus
@@ -90,7 +90,7 @@ class Facts:
         if self.host.engine and held(name, self.host.engine.images):
             return image.of_engine(name)
         if self.online:
-            return registry.look(name)
+            return image.of_registry(name)
         return ImageFacts(name=name, unknown="it is not here, and its registry was not asked")
 
     def as_dict(self) -> dict[str, Any]:

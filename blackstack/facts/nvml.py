@@ -1,18 +1,12 @@
-"""NVML → facts: the driver's own library, through NVIDIA's binding ``nvidia-ml-py``.
-
-The binding is imported when somebody looks. Every question may be refused alone («Not Supported» is an ordinary
-answer of GeForce cards); such a fact is None, and the others still count.
-"""
+"""NVML → facts: what the driver's own library says of every card."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from blackstack.facts.gpu import Gpu, Gpus, Holder, Why
+from blackstack.nvml import Card, Nvml, NvmlError
 
-MIB = 1 << 20
 # nvml.h, nvmlReturn_t
 _ERRORS: dict[int, Why] = {
     4: "permission",
@@ -40,97 +34,67 @@ _BRANDS = {
     15: "geforcertx",
     16: "titanrtx",
 }
-_Answer = TypeVar("_Answer")
 
 
-def look() -> Gpus:
-    """Look at the GPUs through NVML; never raises."""
+def look(library: Any = None) -> Gpus:  # noqa: ANN401 - the binding has no types
+    """Look at the GPUs through NVML; never raises.
+
+    Args:
+        library: as in `Nvml`.
+    """
     try:
-        import pynvml  # noqa: PLC0415 - thirty milliseconds that only those pay who ask for a GPU
-    except ImportError:
-        return Gpus(why_none="no-driver", detail="the Python package nvidia-ml-py is not installed")
-    return read(pynvml)
-
-
-def read(library: Any) -> Gpus:  # noqa: ANN401 - the module pynvml, which has no types
-    """Return the GPUs that a library tells of; it is the module ``pynvml``, or something with its functions."""
-    try:
-        library.nvmlInit()
-    except library.NVMLError as error:
-        return _none(error)
-    try:
-        cards = tuple(_card(library, index) for index in range(library.nvmlDeviceGetCount()))
-        driver = _text(_ask(library, library.nvmlSystemGetDriverVersion)) or ""
-        number = _ask(library, library.nvmlSystemGetCudaDriverVersion)
-    except library.NVMLError as error:
-        return _none(error)
-    finally:
-        with contextlib.suppress(library.NVMLError):
-            library.nvmlShutdown()
+        with Nvml(library) as nvml:
+            cards = tuple(_card(nvml, nvml.card(index)) for index in range(nvml.count()))
+            driver = nvml.ask("nvmlSystemGetDriverVersion") or ""
+            number = nvml.ask("nvmlSystemGetCudaDriverVersion")
+    except NvmlError as error:
+        return Gpus(why_none=_ERRORS.get(error.number, "unknown"), detail=str(error))
     cuda = f"{number // 1000}.{number % 1000 // 10}" if number else ""
     if not cards:
         return Gpus(source="nvml", driver=driver, cuda=cuda, why_none="no-devices", detail="NVML counts no device")
     return Gpus(source="nvml", driver=driver, cuda=cuda, cards=cards)
 
 
-def _none(error: Exception) -> Gpus:
-    return Gpus(why_none=_ERRORS.get(getattr(error, "value", 0), "unknown"), detail=str(error))
-
-
-def _card(library: Any, index: int) -> Gpu:  # noqa: ANN401
-    handle = library.nvmlDeviceGetHandleByIndex(index)
-
-    def ask(name: str) -> Any:  # noqa: ANN401
-        return _ask(library, lambda: getattr(library, name)(handle))
-
-    memory = ask("nvmlDeviceGetMemoryInfo")
-    capability = ask("nvmlDeviceGetCudaComputeCapability")
-    ecc, mig = ask("nvmlDeviceGetEccMode"), ask("nvmlDeviceGetMigMode")  # each is (now, after a reset)
-    running = [
-        *(ask("nvmlDeviceGetComputeRunningProcesses") or ()),
-        *(ask("nvmlDeviceGetGraphicsRunningProcesses") or ()),
-    ]
-    held = {process.pid: _mib(process.usedGpuMemory) for process in running}  # a process may be in both lists
-    holders = [Holder(pid=pid, name=_name_of(library, pid), mib=mib) for pid, mib in held.items()]
+def _card(nvml: Nvml, card: Card) -> Gpu:
+    memory, capability = card.memory(), card.ask("nvmlDeviceGetCudaComputeCapability")
+    ecc, mig = card.ask("nvmlDeviceGetEccMode"), card.ask("nvmlDeviceGetMigMode")  # each is (now, after a reset)
     return Gpu(
-        index=index,
-        name=_text(ask("nvmlDeviceGetName")) or "",
-        uuid=_text(ask("nvmlDeviceGetUUID")) or "",
+        index=card.index,
+        name=card.ask("nvmlDeviceGetName") or "",
+        uuid=card.ask("nvmlDeviceGetUUID") or "",
         compute_capability=".".join(map(str, capability)) if capability else "",
-        total_mib=_mib(memory.total) or 0 if memory else 0,
-        free_mib=_mib(memory.free) or 0 if memory else 0,
-        used_mib=_mib(memory.used) or 0 if memory else 0,
-        brand=_BRANDS.get(ask("nvmlDeviceGetBrand") or 0, "unknown"),
-        display=_switch(ask("nvmlDeviceGetDisplayActive")),
-        persistence=_switch(ask("nvmlDeviceGetPersistenceMode")),
+        total_mib=memory.total_mib if memory else 0,
+        free_mib=memory.free_mib if memory else 0,
+        used_mib=memory.used_mib if memory else 0,
+        brand=_BRANDS.get(card.ask("nvmlDeviceGetBrand") or 0, "unknown"),
+        display=_switch(card.ask("nvmlDeviceGetDisplayActive")),
+        persistence=_switch(card.ask("nvmlDeviceGetPersistenceMode")),
         ecc=_switch(ecc[0]) if ecc else None,
         mig=_switch(mig[0]) if mig else None,
-        power_limit_w=_watts(ask("nvmlDeviceGetPowerManagementLimit")),
-        power_default_w=_watts(ask("nvmlDeviceGetPowerManagementDefaultLimit")),
-        pcie_generation=ask("nvmlDeviceGetCurrPcieLinkGeneration"),
-        pcie_width=ask("nvmlDeviceGetCurrPcieLinkWidth"),
-        pcie_width_max=ask("nvmlDeviceGetMaxPcieLinkWidth"),
-        holders=tuple(sorted(holders, key=lambda holder: -(holder.mib or 0))),
+        power_limit_w=_watts(card.ask("nvmlDeviceGetPowerManagementLimit")),
+        power_default_w=_watts(card.ask("nvmlDeviceGetPowerManagementDefaultLimit")),
+        pcie_generation=card.ask("nvmlDeviceGetCurrPcieLinkGeneration"),
+        pcie_width=card.ask("nvmlDeviceGetCurrPcieLinkWidth"),
+        pcie_width_max=card.ask("nvmlDeviceGetMaxPcieLinkWidth"),
+        holders=_holders(nvml, card),
     )
 
 
-def _ask(library: Any, question: Callable[[], _Answer]) -> _Answer | None:  # noqa: ANN401
-    """Return the answer, or None where this card or this driver has none."""
-    try:
-        return question()
-    except (library.NVMLError, AttributeError, ValueError):  # an old library lacks functions; a name may be no text
-        return None
+def _holders(nvml: Nvml, card: Card) -> tuple[Holder, ...]:
+    running = [
+        *(card.ask("nvmlDeviceGetComputeRunningProcesses") or ()),
+        *(card.ask("nvmlDeviceGetGraphicsRunningProcesses") or ()),
+    ]
+    held = {process.pid: process.usedGpuMemory for process in running}  # a process may be in both lists
+    holders = [Holder(pid=pid, name=_name_of(nvml, pid), mib=_mib(told)) for pid, told in held.items()]
+    return tuple(sorted(holders, key=lambda holder: -(holder.mib or 0)))
 
 
-def _name_of(library: Any, pid: int) -> str:  # noqa: ANN401
-    told = _text(_ask(library, lambda: library.nvmlSystemGetProcessName(pid)))
+def _name_of(nvml: Nvml, pid: int) -> str:
+    told = nvml.ask("nvmlSystemGetProcessName", pid)
     if not told:  # /proc would name somebody else: NVML counts in the machine's numbers, a container in its own
         return "a process that is not seen from here"
-    return told.partition(" ")[0] if told.startswith("/") else told
-
-
-def _text(told: str | bytes | None) -> str | None:
-    return told.decode(errors="replace") if isinstance(told, bytes) else told
+    return str(told.partition(" ")[0] if told.startswith("/") else told)
 
 
 def _switch(told: int | None) -> bool | None:
@@ -138,7 +102,7 @@ def _switch(told: int | None) -> bool | None:
 
 
 def _mib(told: int | None) -> int | None:
-    return None if told is None else told // MIB
+    return None if told is None else told >> 20
 
 
 def _watts(told: int | None) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from blackstack.errors import UsageError, unknown_name
 from blackstack.fit.tables import table
+from blackstack.versions import numbers
 
 Printed = Literal["even", "concurrency", "sglang", "cells"]
 NEWEST = "999"
@@ -42,6 +43,7 @@ class Engine:
     mxfp4: Mapping[str, Padding] = field(default_factory=dict)
     swa_ratio: float = 0.8
     state_blocks: int = 1
+    shared_context: bool = False
 
     @property
     def pinned(self) -> str:
@@ -84,9 +86,3 @@ def engine(pinned: str = "vllm") -> Engine:
     return Engine(
         name=name, version=version, utilisation=None if share == "auto" else float(share), mxfp4=paddings, **merged
     )
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """Return a version as numbers that can be compared; what follows them (rc1, +cu129) is left out."""
-    found = re.match(r"\d+(\.\d+)*", version)
-    return tuple(map(int, found[0].split("."))) if found else ()

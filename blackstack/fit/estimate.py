@@ -257,11 +257,11 @@ def _longest(cache: kv.Cache, pool: float, count: int, limit: int) -> int:
 def _flags(ask: Ask, load: Load, context: int) -> dict[str, str]:
     stepped = context if context <= STEP or context == ask.model.max_positions else context // STEP * STEP
     stepped = ask.context if ask.context and ask.context <= context else stepped
-    names = _FLAGS[ask.engine.name]
+    names, shared = _FLAGS[ask.engine.name], ask.engine.shared_context
     values = {
-        "context": str(stepped * (ask.concurrency if ask.engine.name == "llamacpp" else 1)),
+        "context": str(stepped * (ask.concurrency if shared else 1)),
         "utilisation": f"{load.utilisation:g}",
-        "concurrency": str(ask.concurrency if ask.concurrency > 1 or ask.engine.name == "llamacpp" else load.sequences),
+        "concurrency": str(ask.concurrency if ask.concurrency > 1 or shared else load.sequences),
         **({"kv": _SPELLED.get((ask.engine.name, ask.kv_dtype), ask.kv_dtype)} if ask.kv_dtype != _AUTO else {}),
         **({"shards": str(ask.tensor_parallel)} if ask.tensor_parallel > 1 else {}),
     }

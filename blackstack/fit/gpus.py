@@ -62,7 +62,7 @@ def card(name: str) -> Card:
 
 
 def with_memory(name: str, memory_mib: int) -> Card:
-    """Return the card that a driver reports, with the memory that it reports.
+    """Return the card that a driver reports, with the memory that it reports; where that is 0, the data sheet's.
 
     Raises:
         UsageError: its bandwidth is not known here.
@@ -74,6 +74,8 @@ def with_memory(name: str, memory_mib: int) -> Card:
         if near is None:
             raise
         known = near
+    if not memory_mib:  # of a chip that shares the machine's memory the driver tells none
+        return known
     taken = known.memory_mib / 1024 - known.usable_gib
     usable = known.usable_gib if memory_mib == known.memory_mib else memory_mib / 1024 - taken
     return Card(**{**vars(known), "memory_mib": memory_mib, "usable_gib": usable})

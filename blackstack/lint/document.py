@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from blackstack.catalog import template
+from blackstack.catalog.lines import BrokenYamlError, line_of, read_yaml
 from blackstack.errors import UsageError
 
 Where = tuple[int | str, ...]
@@ -40,15 +39,7 @@ class Document:
 
     def at(self, *where: int | str) -> str:
         """Return ``file:line`` of a key or an item, or of the nearest thing above it that has a line."""
-        line = 1
-        data: Any = self.tree
-        for part in where:
-            try:
-                place = data.lc.key(part) if isinstance(data, CommentedMap) else data.lc.item(part)
-                line, data = place[0] + 1, data[part]
-            except (AttributeError, KeyError, IndexError, TypeError):
-                break
-        return f"{self.label}:{line}"
+        return f"{self.label}:{line_of(self.tree, where)}"
 
     @property
     def x(self) -> Mapping[str, Any]:
@@ -163,13 +154,9 @@ def parse(path: Path, label: str) -> Document:
         UsageError: it is not there, or it is no compose file.
     """
     try:
-        tree = YAML(typ="rt").load(path)  # round-trip is a safe loader, and keeps line numbers
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        reason = " ".join(str(part) for part in (error.context, error.problem) if part)
-        raise UsageError(f"{label}:{mark.line + 1 if mark else 1}: does not parse", why=reason) from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{label} does not parse", why=str(error)) from error
+        tree = read_yaml(path)
+    except BrokenYamlError as error:
+        raise UsageError(f"{label}:{error.line}: does not parse", why=error.reason) from error
     except OSError as error:
         raise UsageError(f"cannot read {label}", why=error.strerror or str(error)) from error
     if not isinstance(tree, CommentedMap) or not isinstance(tree.get("services"), CommentedMap):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from blackstack.flags import versions
 from blackstack.flags.known import load
+from blackstack.generated import keep
 from blackstack.lint.engine import MANNERS
 from blackstack.lint.rule import Rule
 from blackstack.lint.rules import RULES
@@ -76,14 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when the page is stale")
     parser.add_argument("--page", type=Path, default=PAGE, metavar="FILE")
     options = parser.parse_args(arguments)
-    fresh = options.page.exists() and options.page.read_text(encoding="utf-8") == page()
-    if options.check:
-        sys.stderr.write("" if fresh else f"{options.page} is stale; next: python -m blackstack.lint.guide\n")
-        return int(not fresh)
-    if not fresh:
-        options.page.write_text(page(), encoding="utf-8")
-        sys.stdout.write(f"wrote {options.page}\n")
-    return 0
+    return keep({options.page: page()}, check=options.check, again=parser.prog)
 
 
 if __name__ == "__main__":

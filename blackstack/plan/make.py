@@ -11,10 +11,11 @@ from typing import Literal
 
 from blackstack import shell
 from blackstack.catalog import Settings, Stack, settle, template
-from blackstack.catalog.schema import Process, is_loopback
+from blackstack.catalog.schema import Process
 from blackstack.engines import ENGINES
 from blackstack.errors import BlockedError, UsageError, unknown_name
 from blackstack.host import Host
+from blackstack.loopback import is_loopback
 from blackstack.plan import as_process, with_docker
 from blackstack.plan.extra import Extra, parse
 from blackstack.plan.step import Step, StepKind

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import requests
 
-from blackstack.errors import BlackstackError
+from blackstack.loopback import is_loopback
 from blackstack.registry.reference import HUB
+from blackstack.registry.refusal import RegistryError
 
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 
@@ -34,7 +35,7 @@ def login_for(registry: str) -> Login:
     """Return docker's own credentials for a registry, from its configuration or its credential helper.
 
     Raises:
-        BlackstackError: the credential helper failed.
+        RegistryError: the credential helper failed.
     """
     from docker import auth, errors  # noqa: PLC0415 - a quarter of a second that only who asks should pay
 
@@ -44,7 +45,8 @@ def login_for(registry: str) -> Login:
             noted = auth.load_config().resolve_authconfig(None if registry == HUB else registry) or {}
     except errors.DockerException as error:
         helper = "the credential helper that docker's configuration names does not work"
-        raise BlackstackError(helper, why=str(error)[:200], fix=f"docker login {registry}") from error
+        fix = f"docker login {registry}"
+        raise RegistryError(helper, problem="private", why=str(error)[:200], fix=fix) from error
     low = {key.lower(): str(value or "") for key, value in noted.items()}
     user, secret = low.get("username", ""), low.get("password", "")
     if user == auth.TOKEN_USERNAME:  # how a helper says that its secret is a token
@@ -63,7 +65,7 @@ def bearer(session: requests.Session, challenge: str, login: Login, *, scope: st
     if urlsplit(realm).scheme not in {"https", "http"}:
         return ""
     words = {"service": asked.get("service", ""), "scope": asked.get("scope") or scope}
-    plain = urlsplit(realm).scheme == "http" and urlsplit(realm).hostname not in {"127.0.0.1", "localhost", "::1"}
+    plain = urlsplit(realm).scheme == "http" and not is_loopback(urlsplit(realm).hostname or "")
     if login.refresh and not plain:
         form = {**words, "grant_type": "refresh_token", "client_id": "blackstack", "refresh_token": login.refresh}
         answer = session.post(realm, data=form, timeout=timeout)

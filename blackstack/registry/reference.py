@@ -5,12 +5,12 @@ Grammar: https://github.com/distribution/reference/blob/main/reference.go; what 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from blackstack.errors import UsageError
+from blackstack.loopback import is_loopback
 
 HUB = "docker.io"
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?"
@@ -51,13 +51,14 @@ class Reference:
         return f"{self.name}@{self.digest}" if self.digest else f"{self.name}:{self.tag or 'latest'}"
 
     @property
+    def api_host(self) -> str:
+        """The host that speaks the protocol: Docker Hub's is not the one in the names."""
+        return f"registry-1.{HUB}" if self.registry == HUB else self.registry
+
+    @property
     def loopback(self) -> bool:
         """Whether the registry is on this machine."""
-        host = re.sub(r":\d+$", "", self.registry)
-        try:
-            return ipaddress.ip_address(host.strip("[]")).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return is_loopback(re.sub(r":\d+$", "", self.registry))
 
     def at(self, *, tag: str | None, digest: str | None) -> Reference:
         """Return the same repository with another tag and digest."""
@@ -84,6 +85,15 @@ def parse(text: str) -> Reference:
     if host == HUB and "/" not in path:
         path = f"library/{path}"
     return Reference(name=name, registry=host, repository=path, tag=match["tag"], digest=match["digest"])
+
+
+def short_id(digest: str) -> str:
+    """Return the beginning of an image's id or digest, as names and tables have it.
+
+    >>> short_id("sha256:" + "0123456789abcdef" * 4)
+    '0123456789ab'
+    """
+    return digest.removeprefix("sha256:")[:12]
 
 
 def held(image: str, images: Container[str]) -> bool:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from blackstack.files import write_whole
+
 SCHEMA = 2  # 2: cool-down, gap percentiles' intervals, turns; see `read` for what 1 lacked
 LAYERS = ("asked_for", "found_inside", "ran_on")
 WIDTH = 118
@@ -55,13 +57,7 @@ class Result:
 
 def save(result: Result, path: Path) -> Path:
     """Write the record, whole or not at all, and return where it lies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        draft.write_text(pretty(result.as_dict()) + "\n", encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(path, pretty(result.as_dict()) + "\n")
     return path
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from blackstack.files import write_whole
 
 _DEAD = "ZX"  # zombie, dead: the number is taken, nobody is at home
 
@@ -63,10 +64,7 @@ def peak_memory(pid: int) -> int:
 
 def write(path: Path, data: Mapping[str, Any]) -> None:
     """Write a file so that a reader finds the old or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, json.dumps(data, indent=2) + "\n")
 
 
 def read(path: Path) -> dict[str, Any]:

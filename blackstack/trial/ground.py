@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from blackstack.bench.gpu import Gpu
 from blackstack.errors import BlockedError
 from blackstack.facts import ports
+from blackstack.nvml import Nvml, NvmlError
 from blackstack.plan import Plan
 from blackstack.serving import runtime_of
 
@@ -79,7 +80,7 @@ class Ground:
 
 def vram() -> Vram:
     """Return what each GPU of this machine holds now, in MiB; None without a driver."""
-    gpu = Gpu()
-    gpu.sample()
-    seen = [card.get("memory_used_mib", {}).get("max") for card in gpu.as_dict()]
-    return [int(used) for used in seen if used is not None] or None
+    with contextlib.suppress(NvmlError), Nvml() as nvml:
+        seen = [nvml.card(index).memory() for index in range(nvml.count())]
+        return [memory.used_mib for memory in seen if memory] or None
+    return None

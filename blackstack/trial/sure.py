@@ -1,15 +1,14 @@
-"""How sure a mean, or a ratio of two, is: Student's interval over repeats, which are few and independent."""
+"""How sure a mean, or a ratio of two, is: the repeats are few and independent, so the intervals are Student's."""
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 
-# Student's t, 97.5 %, by degrees of freedom from 1: https://www.itl.nist.gov/div898/handbook/eda/section3/eda3672.htm
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-_Z = statistics.NormalDist().inv_cdf(0.975)
+from blackstack import student
+
 FEWEST = 2
 
 
@@ -23,29 +22,12 @@ class Estimate:
     n: int
 
 
-def t_value(freedom: int) -> float:
-    """Return Student's t for 95 %, two-sided.
-
-    >>> round(t_value(30), 3)
-    2.042
-    """
-    if freedom <= len(_T):
-        return _T[freedom - 1]
-    # Abramowitz and Stegun, 26.7.5; from 16 on it is right to the third place.
-    g1 = (_Z**3 + _Z) / 4
-    g2 = (5 * _Z**5 + 16 * _Z**3 + 3 * _Z) / 96
-    return _Z + g1 / freedom + g2 / freedom**2
-
-
 def mean(values: Sequence[float]) -> Estimate | None:
     """Estimate a mean; None of nothing."""
     if not values:
         return None
-    centre = statistics.fmean(values)
-    if len(values) < FEWEST:
-        return Estimate(value=centre, low=None, high=None, n=len(values))
-    half = t_value(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    return Estimate(value=centre, low=centre - half, high=centre + half, n=len(values))
+    low, high = student.of_mean(values) if len(values) >= FEWEST else (None, None)
+    return Estimate(value=fmean(values), low=low, high=high, n=len(values))
 
 
 def rate(values: Sequence[float]) -> Estimate | None:
@@ -71,16 +53,9 @@ def unpaired(ours: Sequence[float], theirs: Sequence[float]) -> Estimate | None:
     a, b = ([math.log(value) for value in values if value > 0] for values in (ours, theirs))
     if not a or not b:
         return None
-    difference, n = statistics.fmean(a) - statistics.fmean(b), min(len(a), len(b))
-    if n < FEWEST:
-        return Estimate(value=math.exp(difference), low=None, high=None, n=n)
-    parts = [statistics.variance(values) / len(values) for values in (a, b)]
-    if not sum(parts):
-        return Estimate(value=math.exp(difference), low=math.exp(difference), high=math.exp(difference), n=n)
-    freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (a, b), strict=True))
-    half = t_value(max(1, math.floor(freedom))) * math.sqrt(sum(parts))
-    low, high = (math.exp(min(end, _LARGEST)) for end in (difference - half, difference + half))
-    return Estimate(value=math.exp(difference), low=low, high=high, n=n)
+    few = min(len(a), len(b))
+    low, high = student.of_difference(a, b) if few >= FEWEST else (None, None)
+    return _exp(Estimate(value=fmean(a) - fmean(b), low=low, high=high, n=few))
 
 
 def _exp(found: Estimate | None) -> Estimate | None:
@@ -88,7 +63,7 @@ def _exp(found: Estimate | None) -> Estimate | None:
     if found is None:
         return None
     low, high = (None if end is None else math.exp(min(end, _LARGEST)) for end in (found.low, found.high))
-    return Estimate(value=math.exp(found.value), low=low, high=high, n=found.n)
+    return replace(found, value=math.exp(found.value), low=low, high=high)
 
 
 _LARGEST = 700.0  # of what exp() takes

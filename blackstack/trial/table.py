@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from blackstack.report.tables import in_a_cell
+from blackstack.report.tables import Table
 from blackstack.trial import sure
 from blackstack.trial.cell import Trial
 
@@ -18,8 +18,7 @@ def rows(trials: Sequence[Trial]) -> list[tuple[str, ...]]:
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows as a Markdown table."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(in_a_cell(cell) for cell in line)} |" for line in lines) + "\n"
+    return Table(title="", heads=tuple(heads), rows=tuple(map(tuple, rows))).markdown() + "\n"
 
 
 def _row(trial: Trial) -> tuple[str, ...]:

@@ -15,14 +15,13 @@ from blackstack import console, host, plan, results, shell
 from blackstack.errors import BlockedError, UsageError
 from blackstack.interrupt import interruptible
 from blackstack.plan import Plan, Wishes
-from blackstack.progress import Progress, StageClock
+from blackstack.progress import Paced, Progress
+from blackstack.registry import parse
 from blackstack.verbs.choose import ROOT, named, planned, runtime_called, short
 
 SEAL = "/etc/blackstack-seal.json"  # what the gates of our Dockerfiles leave in the image
 FOLDER = ROOT / "results" / "builds"
 _PUSHED = re.compile(r"digest: (sha256:[0-9a-f]{64})")
-# REGISTRY/…:TAG; without a registry the name would mean Docker Hub, and that has to be said.
-_NAME = re.compile(r"(?P<registry>[\w-]+(\.[\w-]+)+(:\d+)?|localhost(:\d+)?|[\w-]+:\d+)(/[a-z0-9._-]+)+:[\w.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +49,9 @@ def build(stack: str | None, wishes: Wishes, order: Order) -> None:
             made = as_ordered(made, machine, order)
         elif order.target or order.push:
             raise UsageError("--target and --push go with Docker: an environment has neither stages nor a registry")
-        watching = _Watching(progress)
+        watching = _Watching(shown=progress)
         runtime_called(made.runtime).prepare(made, watching)
-        watching.clock.finish()
+        watching.finish()
         if made.runtime == "docker" and made.stack.x.build and made.stack.x.build.contexts:
             _record(made, order, watching, machine)
         interruption.leaves = f"{made.stack.name} is built, but was not pushed"
@@ -77,13 +76,13 @@ def _record(made: Plan, order: Order, watching: _Watching, machine: host.Host) -
     asked = {"stack": made.stack.name, "image": image, "target": order.target, "args": args, "no_cache": order.no_cache}
     measured = {
         "kind": "build",
-        "seconds": round(watching.clock.seconds.get("build", 0.0), 1),
+        "seconds": round(watching.seconds.get("build", 0.0), 1),
         "steps_from_cache": watching.cached,
     }
     result = results.Result(asked_for=asked, found_inside=inside, ran_on=machine.as_record(), measured=measured)
     path = results.save(result, results.default_path(FOLDER, made.stack.name, result.measured_at))
     verdict = inside.get("seal", {}).get("audit", {}).get("verdict", "the image has no seal")
-    watching.inner.note(f"{inside['size_bytes'] / 1e9:.2f} GB, audit: {verdict}; recorded in {path.relative_to(ROOT)}")
+    watching.note(f"{inside['size_bytes'] / 1e9:.2f} GB, audit: {verdict}; recorded in {path.relative_to(ROOT)}")
 
 
 def found_inside(image: str) -> dict[str, Any]:
@@ -123,12 +122,20 @@ def _seal(image: str) -> Mapping[str, Any]:
 
 
 def _refuse_half_a_name(name: str | None) -> None:
-    if name is not None and not _NAME.fullmatch(name):
-        raise UsageError(
-            f"--push takes a name with its registry and its tag, not {name!r}",
-            why="without a registry it would go to Docker Hub, without a tag it would be «latest»",
-            fix="inv build --stack NAME --push registry.example:5000/blackstack/NAME:TAG",
-        )
+    if name is None:
+        return
+    why = "without a registry it would go to Docker Hub, without a tag it would be «latest»"
+    try:
+        image = parse(name)
+        if image.tag and not image.digest and name.startswith(f"{image.registry}/"):
+            return
+    except UsageError as error:
+        why = error.what
+    raise UsageError(
+        f"--push takes a name with its registry and its tag, not {name!r}",
+        why=why,
+        fix="inv build --stack NAME --push registry.example:5000/blackstack/NAME:TAG",
+    )
 
 
 def _push(made: Plan, name: str, progress: Progress) -> None:
@@ -149,26 +156,13 @@ def _push(made: Plan, name: str, progress: Progress) -> None:
     progress.note(f"pushed: {name.rpartition(':')[0]}@{digest[1]}" if digest else f"pushed: {name}")
 
 
-class _Watching:
+@dataclass
+class _Watching(Paced):
     """Hands everything on, keeps the time, and counts the steps that BuildKit had already."""
 
-    def __init__(self, inner: Progress) -> None:
-        self.inner, self.clock, self.cached = inner, StageClock(), 0
-
-    def stage(self, name: str) -> None:
-        self.clock.stage(name)
-        self.inner.stage(name)
+    cached: int = 0
 
     def line(self, text: str) -> None:
+        """Hand on, and count."""
         self.cached += bool(re.fullmatch(r"#\d+ CACHED", text))
-        self.inner.line(text)
-
-    def command(self, text: str) -> None:
-        self.inner.command(text)
-
-    def note(self, text: str) -> None:
-        self.inner.note(text)
-
-    def finish(self, *, failed: bool = False) -> None:
-        self.clock.finish()
-        self.inner.finish(failed=failed)
+        super().line(text)

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from blackstack import catalog, fit
 from blackstack.errors import UsageError
-from blackstack.fit import measured, nvml
+from blackstack.facts import gpus
+from blackstack.fit import measured
 from blackstack.results import Result
 from blackstack.verbs.choose import ROOT
 
@@ -30,8 +31,8 @@ def _card_of(result: Result) -> fit.Card | None:
     name = result.asked_for.get("stack")
     if name not in catalog.names(ROOT) or not catalog.load(ROOT, str(name)).x.needs.vram_gib:
         return None
-    here = nvml.first()
+    cards = gpus.look().cards
     try:
-        return fit.gpus.with_memory(here.name, here.memory_mib) if here else None
+        return fit.gpus.with_memory(cards[0].name, cards[0].total_mib) if cards else None
     except UsageError:  # a card without a data sheet here
         return None

@@ -103,15 +103,20 @@ def _unreachable(stack: Stack, note: Mapping[str, Any]) -> Running | None:
     return Running(stack=stack.name, runtime="docker", state="unreachable", url="", identity="", started_at=began)
 
 
-def all_up(*, include_dead: bool = False) -> list[Found]:
-    """Look for the servers of all stacks; a file that cannot be read is said, and stands in nobody's way."""
+def readable() -> list[Stack]:
+    """Return all stacks; one whose file has faults is said, and stands in nobody's way."""
     stacks = []
     for name in catalog.names(ROOT):
         try:
             stacks.append(catalog.load(ROOT, name))
         except UsageError as error:
             console.tell(f"warning: {name} is left out: {error}")
-    return [found for found in (find(stack, include_dead=include_dead) for stack in stacks) if found]
+    return stacks
+
+
+def all_up(*, include_dead: bool = False) -> list[Found]:
+    """Look for the servers of all stacks."""
+    return [found for found in (find(stack, include_dead=include_dead) for stack in readable()) if found]
 
 
 def chosen(name: str | None, doing: str, *, include_dead: bool = False) -> Stack:

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import replace
 
-from blackstack import catalog, host, inside, plan
-from blackstack.bench.gpu import Gpu
+from blackstack import catalog, doctor, host, inside, plan
 from blackstack.catalog import Stack
 from blackstack.errors import BlockedError, UsageError, unknown_name
+from blackstack.facts import Facts
 from blackstack.plan import Wishes
 from blackstack.trial import verdict
 from blackstack.trial.attempt import short_probe
@@ -62,8 +62,7 @@ def decide(order: Order, *, candidates: Sequence[str], model: str, rounds: int) 
 
 def _able(candidates: Sequence[str], model: str, wishes: Wishes) -> tuple[list[Stack], dict[str, str]]:
     """Return the candidates that may be tried here, and of the others why not."""
-    machine, gpu = host.look(ROOT), Gpu()
-    gpu.sample()
+    facts = Facts(ROOT, host.look(ROOT))
     stacks = [catalog.load(ROOT, name) for name in dict.fromkeys(candidates)]
     knobs = {knob for one in stacks for knob in one.x.knobs}
     for key in (word.partition("=")[0] for word in wishes.overrides):
@@ -72,14 +71,14 @@ def _able(candidates: Sequence[str], model: str, wishes: Wishes) -> tuple[list[S
     able, not_tried = [], {}
     for one in stacks:
         try:
-            made = plan.make(one, machine, _for(one, wishes))
+            made = plan.make(one, facts.host, _for(one, wishes))
         except (BlockedError, UsageError) as error:  # no engine, or a stack that cannot run without one
             not_tried[one.name] = error.what
             continue
         if made.model != model:
             not_tried[one.name] = f"serves {made.model}"
-        elif one.x.needs.vram_gib and not gpu.as_dict():
-            not_tried[one.name] = f"needs a GPU with {one.x.needs.vram_gib:g} GiB, and there is none here"
+        elif against := doctor.in_the_way(made, facts):
+            not_tried[one.name] = "; ".join(finding.title for finding in against)
         else:
             able.append(one)
     return able, not_tried

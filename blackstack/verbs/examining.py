@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from typing import Any
 
 from blackstack import catalog, console, host, plan
 from blackstack.catalog import Stack
-from blackstack.doctor import Case, Examination, examine
+from blackstack.doctor import PASSING, Case, Examination, Here, examine, fits_here
 from blackstack.errors import BlockedError, UsageError
 from blackstack.facts import Facts
 from blackstack.finding import Finding
 from blackstack.host import Host
 from blackstack.plan import Wishes
-from blackstack.verbs.choose import ROOT, find
+from blackstack.verbs.choose import ROOT, find, readable
 
-_PASSING = {"port-taken", "vram-held", "memory-busy", "earlier-containers"}  # true of a stack because it is up
 _GIB = 1 << 30
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """Whether a stack can be served here, how, and if not, why: sentences, and the codes of the findings."""
-
-    stack: str
-    fits: bool
-    how: str
-    why_not: tuple[str, ...] = ()
-    codes: tuple[str, ...] = ()
 
 
 def doctor(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> int:
@@ -43,10 +30,11 @@ def doctor(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> int:
     machine = host.look(ROOT)
     facts = Facts(ROOT, machine, online=True)
     seen = _examine(chosen, machine, facts, wishes)
-    fits = () if chosen else tuple(_fit(one, machine) for one in _readable())
+    offline = Facts(ROOT, machine)  # for a table nobody waits for registries
+    fits = () if chosen else tuple(fits_here(one, offline) for one in readable())
     if as_json:
         told = {"host": _host(machine, facts, fits), "findings": [one.as_dict() for one in seen.findings]}
-        console.raw(json.dumps(told, indent=2, ensure_ascii=False))
+        console.data(told)
     else:
         _print(chosen, machine, facts, seen)
         _print_fits(fits)
@@ -66,7 +54,7 @@ def _examine(chosen: Stack | None, machine: Host, facts: Facts, wishes: Wishes) 
     found = find(chosen)
     if found is None or not found.alive:
         return seen
-    kept = tuple(one for one in seen.findings if one.code not in _PASSING)
+    kept = tuple(one for one in seen.findings if one.code not in PASSING)
     return Examination(findings=kept, fine=(*seen.fine, "up and running"))
 
 
@@ -81,34 +69,7 @@ def _as_finding(error: BlockedError) -> Finding:
     )
 
 
-def _readable() -> list[Stack]:
-    stacks = []
-    for name in catalog.names(ROOT):
-        try:
-            stacks.append(catalog.load(ROOT, name))
-        except UsageError as error:
-            console.tell(f"warning: {name} is left out: {error.what}")
-    return stacks
-
-
-def _fit(stack: Stack, machine: Host) -> Fit:
-    """Say whether a stack fits; registries are not asked, and what passes does not count."""
-    try:
-        made = plan.make(stack, machine, Wishes())
-    except (BlockedError, UsageError) as error:
-        return Fit(stack=stack.name, fits=False, how="", why_not=(error.what, *error.fix[:1]))
-    seen = examine(Case(host=machine, facts=Facts(ROOT, machine), plan=made))
-    against = [one for one in seen.findings if one.severity == "error" and one.code not in _PASSING]
-    return Fit(
-        stack=stack.name,
-        fits=not against,
-        how=made.runtime,
-        why_not=tuple(one.title for one in against),
-        codes=tuple(one.code for one in against),
-    )
-
-
-def _host(machine: Host, facts: Facts, fits: tuple[Fit, ...]) -> dict[str, Any]:
+def _host(machine: Host, facts: Facts, fits: tuple[Here, ...]) -> dict[str, Any]:
     engine = machine.engine
     known = {
         "system": machine.system,
@@ -123,7 +84,7 @@ def _host(machine: Host, facts: Facts, fits: tuple[Fit, ...]) -> dict[str, Any]:
     looked = facts.as_dict()
     versions = {"version": engine.version, "compose": engine.compose, "address": engine.address} if engine else {}
     told = {**known, **looked, "engine": {**versions, **looked["engine"]} if engine else None}
-    return {**told, **({"stacks": [asdict(fit) for fit in fits]} if fits else {})}
+    return {**told, **({"stacks": [asdict(here) for here in fits]} if fits else {})}
 
 
 def _print(chosen: Stack | None, machine: Host, facts: Facts, seen: Examination) -> None:
@@ -143,14 +104,11 @@ def _print(chosen: Stack | None, machine: Host, facts: Facts, seen: Examination)
 
 def _print_finding(finding: Finding) -> None:
     """Print a finding; of what only might matter, the two lines that say so. All of it is in docs/doctor.md."""
-    console.prose(f"\n{finding.severity}: {finding.title}  [{finding.code}]")
+    console.say()
     if finding.severity == "info":
-        console.say(f"  next: {finding.fix[0]}") if finding.fix else None
+        console.finding(replace(finding, evidence=(), cause="", fix=finding.fix[:1]))
         return
-    for line in (*finding.evidence, finding.cause):
-        console.prose(f"  {line}") if line else None
-    for line in finding.fix:
-        console.say(f"  next: {line}")
+    console.finding(finding)
     console.say(f"  mended when: {finding.verify}") if finding.verify else None
 
 
@@ -176,17 +134,17 @@ def _gpu_line(facts: Facts) -> str:
     return f"{cards}; driver {gpus.driver}{flavour}, CUDA {gpus.cuda or 'unknown'}"
 
 
-def _print_fits(fits: tuple[Fit, ...]) -> None:
+def _print_fits(fits: tuple[Here, ...]) -> None:
     if not fits:
         return
     console.say()
-    rows = [(fit.stack, "yes" if fit.fits else "no", _how_or_why_not(fit)) for fit in fits]
+    rows = [(here.stack, "yes" if here.fits else "no", _how_or_why_not(here)) for here in fits]
     console.table(("STACK", "FITS", "HOW, OR WHY NOT"), rows)
-    if any(fit.codes for fit in fits):
+    if any(here.codes for here in fits):
         console.say("\nwhat mends it: inv doctor --stack NAME")
 
 
-def _how_or_why_not(fit: Fit) -> str:
-    if fit.fits:
-        return f"inv up --stack {fit.stack}   # {fit.how}"
-    return ", ".join(fit.codes) or "; ".join(fit.why_not)
+def _how_or_why_not(here: Here) -> str:
+    if here.fits:
+        return f"inv up --stack {here.stack}   # {here.how}"
+    return ", ".join(here.codes) or "; ".join(here.why_not)

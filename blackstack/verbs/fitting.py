@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from blackstack import catalog, console, fit, plan, shell
+from blackstack import catalog, console, fit, shell
 from blackstack.catalog import Stack
+from blackstack.doctor.checks.gpu import too_old, too_small
 from blackstack.errors import BlackstackError, UsageError
-from blackstack.fit import nvml, show
-from blackstack.fit.engines import NEWEST, numbers
-from blackstack.fit.gpus import GIB
-from blackstack.fitcheck import check_fit, knob_of_flag
-from blackstack.host import Host
-from blackstack.plan import Wishes
+from blackstack.facts import gpus
+from blackstack.facts.gpu import Gpu
+from blackstack.fit import show
+from blackstack.fit.engines import NEWEST
+from blackstack.fitcheck import knob_of_flag
 from blackstack.verbs.choose import ROOT
 
 LIST = "list"
@@ -79,12 +79,13 @@ def overrides(found: fit.Fit) -> Mapping[str, list[str]]:
     except BlackstackError:  # a stack with faults is told about by `inv stacks`; the sum stands without it
         return told
     names, card = _names(found.ask.model.name), found.ask.card
-    cards = nvml.Here(name=card.name, memory_mib=card.memory_mib, cc=card.cc)
+    wanted = Gpu(index=0, name=card.name, total_mib=card.memory_mib, compute_capability=card.cc)
     for stack in stacks:
         if not found.fits or stack.x.engine != found.ask.engine.name or not names & _names(stack.x.model):
             continue
         other_version = found.ask.engine.version not in {NEWEST, stack.x.engine_version}
-        if not stack.x.needs.vram_gib or other_version or _why_not_gpu(stack, cards):
+        needs = stack.x.needs
+        if not needs.vram_gib or other_version or too_old(wanted, needs) or too_small(wanted, needs):
             continue
         knobs = knob_of_flag(stack)
         shards = fit.flag_names(stack.x.engine).get("shards", "")
@@ -97,40 +98,6 @@ def overrides(found: fit.Fit) -> Mapping[str, list[str]]:
     return told
 
 
-def why_not_here(stack: Stack, machine: Host, here: nvml.Here | None) -> str:
-    """Return why a stack cannot run on a machine, or nothing where it can.
-
-    Args:
-        stack: which.
-        machine: what it has.
-        here: its first card, if it has one.
-    """
-    needs = stack.x.needs
-    if needs.vram_gib and (why := _why_not_gpu(stack, here)):
-        return why
-    if machine.memory_bytes < needs.memory_gib * GIB:
-        return f"{needs.memory_gib:g} GiB of memory, here {machine.memory_bytes / GIB:.1f}"
-    if machine.disk_free_bytes < needs.disk_gib * GIB:
-        return f"{needs.disk_gib:g} GiB of disk, free here {machine.disk_free_bytes / GIB:.1f}"
-    try:
-        made = plan.make(stack, machine, Wishes())
-    except BlackstackError as error:
-        return error.what
-    finding = check_fit(made, here.name, here.memory_mib) if needs.vram_gib and here else None
-    return finding.title if finding and finding.severity == "error" else ""
-
-
-def _why_not_gpu(stack: Stack, here: nvml.Here | None) -> str:
-    needs = stack.x.needs
-    if here is None:
-        return "an NVIDIA GPU, here none is found"
-    if here.memory_mib / 1024 < (needs.vram_gib or 0):
-        return f"{needs.vram_gib:g} GiB of GPU memory, here {here.memory_mib / 1024:.1f}"
-    if needs.compute_capability and numbers(here.cc) < numbers(needs.compute_capability):
-        return f"compute capability {needs.compute_capability}, here {here.cc}"
-    return ""
-
-
 def _names(model: str) -> set[str]:
     return {model.lower(), model.lower().rpartition("/")[2]}
 
@@ -138,14 +105,11 @@ def _names(model: str) -> set[str]:
 def _card(name: str | None) -> fit.Card:
     if name:
         return fit.card(name)
-    here = nvml.first()
-    if here is None:
-        raise UsageError(
-            "which card? there is none here",
-            why="the driver's library libnvidia-ml.so.1 is not there, or finds no GPU",
-            fix=["--gpu rtx-5090", "see them all: --gpu list"],
-        )
-    return fit.gpus.with_memory(here.name, here.memory_mib)
+    here = gpus.look()
+    if not here.cards:
+        why = here.detail or str(here.why_none)
+        raise UsageError("which card? there is none here", why=why, fix=["--gpu rtx-5090", "see them all: --gpu list"])
+    return fit.gpus.with_memory(here.cards[0].name, here.cards[0].total_mib)
 
 
 def _list_known(*, as_json: bool) -> None:

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from blackstack import catalog, console, doctor, host
 from blackstack.catalog import Stack
+from blackstack.facts import Facts
 from blackstack.finding import Finding
-from blackstack.fit import nvml
 from blackstack.plan import Wishes
 from blackstack.verbs.choose import ROOT, find, named, planned, short
-from blackstack.verbs.fitting import why_not_here
 
 
 def stacks(*, stack: str | None = None, fits: bool = False, as_json: bool = False) -> None:
     """List the stacks, or show one with its knobs and profiles; with *fits* only those that this machine can run."""
     chosen = (catalog.load(ROOT, stack),) if stack else catalog.load_all(ROOT)
-    left_out: dict[str, str] = {}
+    left_out: tuple[doctor.Here, ...] = ()
     if fits:
-        machine, here = host.look(ROOT), nvml.first()
-        left_out = {one.name: why for one in chosen if (why := why_not_here(one, machine, here))}
-        chosen = tuple(one for one in chosen if one.name not in left_out)
+        facts = Facts(ROOT, host.look(ROOT))
+        left_out = tuple(here for one in chosen if not (here := doctor.fits_here(one, facts)).fits)
+        chosen = tuple(one for one in chosen if one.name not in {here.stack for here in left_out})
     if as_json:
-        console.raw(json.dumps([_described(one) for one in chosen], indent=2, ensure_ascii=False))
+        console.data([_described(one) for one in chosen])
     elif stack and chosen:
         _show_stack(chosen[0])
     else:
         rows = [(one.name, one.x.engine, one.x.model, _needs(one), one.x.status, one.x.title) for one in chosen]
         if rows or not fits:
             console.table(("STACK", "ENGINE", "MODEL", "NEEDS", "STATUS", "WHAT"), rows)
-        for name, why in left_out.items():
-            console.tell(f"left out: {name} needs {why}")
+        for here in left_out:
+            first, *others = here.why_not
+            more = f" (and {len(others)} more: inv doctor --stack {here.stack})" if others else ""
+            console.tell(f"left out: {here.stack}: {first}{more}")
 
 
 def show_plan(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> int:
@@ -44,7 +44,7 @@ def show_plan(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> in
     if as_json:
         steps = [{"kind": step.kind, "command": step.typed} for step in made.steps]
         data = {**made.asked_for(), "url": made.url, "runtime_why": made.runtime_why, "steps": steps}
-        console.raw(json.dumps({**data, "findings": [finding.as_dict() for finding in found]}, indent=2))
+        console.data({**data, "findings": [finding.as_dict() for finding in found]})
         return _code(found)
     console.pairs(
         {
@@ -63,11 +63,8 @@ def show_plan(stack: str | None, wishes: Wishes, *, as_json: bool = False) -> in
     rows = [(key, made.settings[key].shown, made.settings[key].origin, knobs[key].about) for key in made.settings]
     console.table(("KNOB", "VALUE", "FROM", "WHAT"), rows, indent=2)
     for finding in found:
-        console.prose(f"\n{finding.severity}: {finding.title}")
-        for line in (*finding.evidence, finding.cause):
-            console.prose(f"  {line}") if line else None
-        for line in finding.fix:
-            console.say(f"  next: {line}")
+        console.say()
+        console.finding(finding)
     return _code(found)
 
 

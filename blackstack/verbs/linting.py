@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from blackstack import catalog, console
@@ -27,7 +26,7 @@ def lint(*, stack: str | None = None, file: str | None = None, as_json: bool = F
         raise UsageError("--stack names one of ours, --file any compose file: give one of the two")
     findings = _of_file(file) if file else _of_stacks(stack)
     if as_json:
-        console.raw(json.dumps([finding.as_dict() for finding in findings], indent=2, ensure_ascii=False))
+        console.data([finding.as_dict() for finding in findings])
     else:
         _show(findings, 1 if file or stack else len(catalog.names(ROOT)))
     return int(any(finding.severity == "error" for finding in findings))
@@ -53,11 +52,7 @@ def _of_stacks(name: str | None) -> tuple[Finding, ...]:
 
 def _show(findings: tuple[Finding, ...], files: int) -> None:
     for finding in findings:
-        console.prose(f"{finding.severity}: {finding.title}  [{finding.code}]")
-        for line in (*finding.evidence, finding.cause):
-            console.prose(f"  {line}")
-        for line in finding.fix:
-            console.say(f"  next: {line}")
+        console.finding(finding)
     count = {severity: sum(one.severity == severity for one in findings) for severity in ("error", "warning", "info")}
     said = ", ".join(f"{number} {severity}{'s' if number != 1 else ''}" for severity, number in count.items() if number)
     console.say(f"{files} file{'s' if files != 1 else ''}, {len(RULES)} rules: {said or 'nothing is wrong'}")

@@ -6,6 +6,7 @@ import json
 
 from blackstack import catalog, console
 from blackstack.errors import BlockedError
+from blackstack.files import write_whole
 from blackstack.matrix import build, page
 from blackstack.verbs.choose import ROOT
 
@@ -27,12 +28,7 @@ def matrix(*, check: bool = False, as_json: bool = False) -> None:
     if check and not fresh:
         raise BlockedError("docs/matrix.md is stale: a record or a stack is newer than it", fix="inv matrix")
     if not fresh:
-        draft = PAGE.with_name(f".{PAGE.name}.draft")
-        try:
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(PAGE)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(PAGE, text)
     console.say(
         f"docs/matrix.md {'is as new as its records' if fresh else 'written'}: {len(found.rows)} stacks, "
         f"{len(found.reported)} reports"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -57,9 +55,10 @@ def check(stack: str | None, *, as_json: bool = False) -> int:
             progress.stage(f"check {one.name}")
             found += pins.check(one, registry)
     if as_json:
-        console.raw(json.dumps([finding.as_dict() for finding in found], indent=2))
+        console.data([finding.as_dict() for finding in found])
     else:
-        _show(found)
+        for finding in found:
+            console.finding(finding)
         faulty = {finding.title.partition(":")[0] for finding in found}
         fine = [one.name for one in pulled if one.name not in faulty]
         if fine:
@@ -174,15 +173,6 @@ def _gone(stack: Stack, error: BlackstackError) -> BlockedError:
     ways = [f"inv restore --stack {stack.name}   # {kept.name} is here"] if kept else []
     ways.append(f"another tag: write it into env/{stack.name}.env and compose/{stack.name}.yaml")
     return BlockedError(f"{stack.name} cannot be pinned: {error.what}", why="tags of nightlies are removed", fix=ways)
-
-
-def _show(found: Sequence[Finding]) -> None:
-    for finding in found:
-        console.prose(f"{finding.severity}: {finding.title}  [{finding.code}]")
-        for line in finding.evidence:
-            console.prose(f"  {line}")
-        for number, line in enumerate(finding.fix):
-            console.say(f"  {'next:' if number == 0 else '     '} {line}")
 
 
 def _size(record: archives.Record) -> str:

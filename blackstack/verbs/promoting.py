@@ -12,7 +12,7 @@ from blackstack.errors import BlackstackError, BlockedError, UsageError
 from blackstack.interrupt import Interruption, interruptible
 from blackstack.progress import Progress
 from blackstack.promotions import History, Measured, Promotion
-from blackstack.registry import parse
+from blackstack.registry import parse, short_id
 from blackstack.runtime import proc
 from blackstack.verbs.choose import ROOT, named, short
 from blackstack.verbs.pinning import ARCHIVES, locked, mended
@@ -79,7 +79,7 @@ def show(stack: str | None, *, as_json: bool = False) -> None:
     histories = [promotions.read(ROOT, name) for name in names]
     if as_json:
         data = [json.loads(promotions.as_text(history)) for history in histories if history.entries]
-        console.raw(json.dumps(data, indent=2, ensure_ascii=False))
+        console.data(data)
         return
     rows = [_row(history, entry) for history in histories for entry in history.entries]
     if rows:
@@ -133,7 +133,7 @@ def _pinned(measured: Measured, image: archives.Image) -> str:
 
 def _entry(history: History, measured: Measured, record: archives.Record, pinned: str) -> Promotion:
     at = proc.now()
-    name = f"{at[:10]}-{record.image_id.removeprefix('sha256:')[:12]}"
+    name = f"{at[:10]}-{short_id(record.image_id)}"
     taken = {entry.id for entry in history.entries}
     candidates = (name, *(f"{name}-{number}" for number in range(2, 1000)))
     return Promotion(
@@ -251,5 +251,5 @@ def _written(stack: Stack, entry: Promotion) -> tuple[Path, ...]:
 def _row(history: History, entry: Promotion) -> tuple[str, ...]:
     here = "" if (ARCHIVES / entry.archive).is_file() else " (not here)"
     mark = "current" if entry.id == history.current_id else ""
-    when, what = entry.promoted_at[:16].replace("T", " "), entry.image_id.removeprefix("sha256:")[:12]
+    when, what = entry.promoted_at[:16].replace("T", " "), short_id(entry.image_id)
     return (history.stack, mark, when, entry.image, what, entry.result, f"{entry.archive}{here}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -166,7 +165,7 @@ def _tell(watched: _Elsewhere | _Ours, last: Beat, vigil: Vigil) -> int:
     seen = finding(last.code, (last.said,))
     findings = causes if causes and last.code == GONE else (*causes, seen)
     if vigil.as_json:
-        console.raw(json.dumps([one.as_dict() for one in findings], indent=2, ensure_ascii=False))
+        console.data([one.as_dict() for one in findings])
     else:
         width = max(NARROWEST, shutil.get_terminal_size().columns)
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from typing import Any
-
-import requests
 
 from blackstack import catalog, console, ready
 from blackstack.engines import ENGINES
@@ -22,7 +19,7 @@ def status(*, stack: str | None = None, as_json: bool = False) -> None:
     found = ([here] if here else []) if stack else all_up(include_dead=True)
     rows = [_state_of(one) for one in found]
     if as_json:
-        console.raw(json.dumps(rows, indent=2))
+        console.data(rows)
     elif not rows:
         console.say(f"{stack} is not up" if stack else "nothing is up")
         console.say(f"next: inv up --stack {stack or DEFAULT_STACK}")
@@ -88,8 +85,5 @@ def _state_of(found: Found) -> dict[str, Any]:
 
 
 def _answers(found: Found) -> bool:
-    url = found.running.url + ENGINES[found.stack.x.engine].health
-    with requests.Session() as session, contextlib.suppress(requests.RequestException):
-        session.trust_env = False
-        return session.get(url, timeout=ready.PROBE_S).ok
-    return False
+    with ready.asking() as session:
+        return ready.is_healthy(session, found.running.url, ENGINES[found.stack.x.engine])

@@ -15,6 +15,9 @@ from blackstack import host
 from blackstack.facts import Facts, containers, image
 from tests.e2e.conftest import Shell, add_toy, copy_checkout, free_port
 
+from .registry import docker as docker_typed
+from .registry import local_registry
+
 CUDA = {"CUDA_VERSION": "12.6.3", "NVIDIA_REQUIRE_CUDA": "cuda>=12.6 brand=tesla,driver>=535,driver<536"}
 NEEDS = 'needs: {vram_gib: 24, compute_capability: "12.0", '
 
@@ -49,6 +52,21 @@ def test_an_image_that_is_here_is_asked_for_its_cuda(cuda_image: str) -> None:
     assert (told.source, told.cuda) == ("engine", "12.6.3")
     assert told.require == CUDA["NVIDIA_REQUIRE_CUDA"]
     assert image.of_engine(cuda_image) == told
+
+
+def test_a_real_registry_tells_of_an_image_what_the_engine_does(cuda_image: str, tmp_path: Path) -> None:
+    with local_registry(tmp_path) as registry:
+        name = f"{registry.host}/nvidia/cuda:12.6.3"
+        registry.push(cuda_image, "nvidia/cuda", "12.6.3")
+        docker_typed("image", "rm", name)
+
+        told = image.of_registry(name)
+        gone = image.of_registry(f"{registry.host}/nvidia/cuda:0.0.1")
+
+    here = image.of_engine(cuda_image)
+    assert (told.source, told.cuda, told.require, told.unknown) == ("registry", here.cuda, here.require, "")
+    assert abs(told.clock_off_s or 3600) < 60
+    assert gone.problem == "missing"
 
 
 def test_the_engine_tells_where_it_keeps_images_and_which_runtimes_it_has() -> None:

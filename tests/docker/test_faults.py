@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -12,13 +11,14 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import docker
 import pytest
 
-from tests.e2e.conftest import Said, Shell, copy_checkout, free_port
+from tests.e2e.conftest import Said, Shell, copy_checkout
 from tests.unit.conftest import REPOSITORY
+
+from .project import containers, own_project
 
 STACK = ("--stack", "simulator", "--runtime", "docker")
 AT_ONCE_S = 30.0  # generous: five seconds on a machine that has nothing else to do; what it took is printed
@@ -53,27 +53,8 @@ def shell(tmp_path: Path, simulator_image: str, engine: docker.DockerClient) -> 
     """A shell in a checkout whose simulator is a compose project of its own."""
     root = tmp_path / "checkout"
     copy_checkout(root)
-    project = f"test-{os.getpid()}-{free_port()}"
-    compose = root / "compose/simulator.yaml"
-    compose.write_text(compose.read_text().replace("name: blackstack-simulator", f"name: {project}"))
-    user = Shell(root, env={"IMAGE": simulator_image, "PORT": str(free_port()), "COMPOSE_PROJECT_NAME": project})
-    yield user
-    for process in user.started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe:
-                pipe.close()
-    down = ["docker", "compose", "--file", str(compose), "--project-name", project, "down", "--timeout", "1"]
-    subprocess.run(down, check=True, capture_output=True)
-    assert not containers(engine, user)
-
-
-def containers(engine: docker.DockerClient, shell: Shell) -> list[Any]:
-    """Return the containers of the shell's project, dead ones too."""
-    label = f"com.docker.compose.project={shell.env['COMPOSE_PROJECT_NAME']}"
-    return engine.containers.list(all=True, filters={"label": label})
+    with own_project(root, "simulator", simulator_image, engine) as user:
+        yield user
 
 
 def code_of(said: Said) -> str:

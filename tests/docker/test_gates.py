@@ -88,13 +88,7 @@ def shell(tmp_path: Path, base_image: str, image: str) -> Iterator[Shell]:
     knobs = {"BASE_IMAGE": base_image, "IMAGE": image, "TORCH_INDEX": "file:///wheels/no-index"}
     user = Shell(root, env={**knobs, "PIP_FIND_LINKS": str(packed), "PIP_INDEX_URL": "file:///wheels/no-index"})
     yield user
-    for process in user.started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe:
-                pipe.close()
+    user.end()
 
 
 def has(engine: docker.DockerClient, image: str) -> bool:

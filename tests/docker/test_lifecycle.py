@@ -18,8 +18,10 @@ import pytest
 
 from blackstack import catalog
 from blackstack.catalog import template
-from tests.e2e.conftest import Shell, add_toy, copy_checkout, free_port, read_until
+from tests.e2e.conftest import Shell, add_toy, copy_checkout, read_until
 from tests.unit.conftest import REPOSITORY
+
+from .project import containers, own_project
 
 STACK = ("--stack", "llamacpp-cpu")
 
@@ -30,30 +32,8 @@ def shell(tmp_path: Path, image: str, engine: docker.DockerClient) -> Iterator[S
     root = tmp_path / "checkout"
     copy_checkout(root)
     add_toy(root)
-    project = f"test-{os.getpid()}-{free_port()}"
-    compose = root / "compose/llamacpp-cpu.yaml"
-    compose.write_text(compose.read_text().replace("name: blackstack-llamacpp-cpu", f"name: {project}"))
-    user = Shell(root, env={"IMAGE": image, "PORT": str(free_port()), "COMPOSE_PROJECT_NAME": project})
-    yield user
-    for process in user.started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe:
-                pipe.close()
-    subprocess.run(
-        ["docker", "compose", "--file", str(compose), "--project-name", project, "down", "--timeout", "1"],
-        check=True,
-        capture_output=True,
-    )
-    assert not containers(engine, user)
-
-
-def containers(engine: docker.DockerClient, shell: Shell) -> list[Any]:
-    """Return the containers of the shell's project, dead ones too."""
-    label = f"com.docker.compose.project={shell.env['COMPOSE_PROJECT_NAME']}"
-    return engine.containers.list(all=True, filters={"label": label})
+    with own_project(root, "llamacpp-cpu", image, engine) as user:
+        yield user
 
 
 def networks(engine: docker.DockerClient, shell: Shell) -> list[Any]:

@@ -73,6 +73,16 @@ class Shell:
         rows: list[dict[str, Any]] = json.loads(said.out)
         return rows[0] if rows else None
 
+    def end(self) -> None:
+        """End what was started and is still at work, and let go of its streams."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            for pipe in (process.stdout, process.stderr):
+                if pipe:
+                    pipe.close()
+
     def processes(self) -> list[str]:
         """Return the command lines of all processes that work in this checkout: what a stack left, if any."""
         mine = []
@@ -94,16 +104,10 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     add_toy(root)
     user = Shell(root)
     yield user
-    for process in user.started:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    user.end()
     for folder in (root / ".blackstack/run").glob("*"):
         user.inv("down", "--stack", folder.name)
-    for process in user.started:
-        for pipe in (process.stdout, process.stderr):
-            if pipe:
-                pipe.close()
+    user.end()
 
 
 def copy_checkout(root: Path) -> None:

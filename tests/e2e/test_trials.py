@@ -182,7 +182,7 @@ def test_a_verdict_names_the_faster_one_and_what_was_not_tried(shell: Shell) -> 
     assert said.code == 0, said.all
     (line,) = (line for line in said.out.splitlines() if line.startswith("verdict: "))
     assert line.startswith("verdict: quick: ")
-    assert "card (needs a GPU with 24 GiB, and there is none here)" in line
+    assert "card (card needs an NVIDIA GPU, and there is none here)" in line
     assert "llamacpp-cpu (serves SmolLM2-135M-Instruct)" in line
     data = record(shell, "verdict")
     assert list(outcomes(data)) == [f"{name} round {number}" for number in (1, 2, 3) for name in ("slow", "quick")]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from blackstack.host import Engine, Host
+from blackstack.registry import Registry
+
+from .fake_registry import FakeRegistry, serving
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -61,6 +65,32 @@ def repository(tmp_path: Path) -> Path:
     (root / "dockerfiles/toy/requirements.txt").write_text("# nothing\n")
     shutil.copy(Path(__file__).with_name("toy_server.py"), root / "dockerfiles/toy/serve.py")
     return root
+
+
+@pytest.fixture
+def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Docker's configuration, empty at first: nobody is logged in anywhere."""
+    folder = tmp_path / "docker-config"
+    folder.mkdir()
+    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+    path = folder / "config.json"
+    path.write_text("{}")
+    return path
+
+
+@pytest.fixture
+def there(docker_config: Path) -> Iterator[FakeRegistry]:
+    """A registry on this machine, of which docker knows no credentials."""
+    assert docker_config.is_file()
+    with serving(FakeRegistry()) as registry:
+        yield registry
+
+
+@pytest.fixture
+def asking() -> Iterator[Registry]:
+    """Somebody who asks registries."""
+    with Registry() as registry:
+        yield registry
 
 
 @pytest.fixture

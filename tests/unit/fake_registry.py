@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+FAR_TOO_MUCH = 256 << 20  # bytes
 INDEX = "application/vnd.oci.image.index.v1+json"
 IMAGE = "application/vnd.oci.image.manifest.v1+json"
 
@@ -29,6 +33,8 @@ class FakeRegistry:
         login: who gets the token; empty for everybody.
         status: what it answers to everything, if not 0, with ``headers``.
         lies: send another digest in the header than the content's.
+        behind_s: how far its clock is behind.
+        endless: never come to an end of an answer, and count in ``sent`` the bytes until the other end hung up.
         asked: method and path of each request.
         secrets_seen: the Authorization headers that came.
     """
@@ -44,24 +50,37 @@ class FakeRegistry:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     lies: bool = False
+    behind_s: float = 0.0
+    endless: bool = False
+    sent: int = 0
     asked: list[str] = field(default_factory=list)
     secrets_seen: list[str] = field(default_factory=list)
 
-    def put(self, tag: str, *, platform: str = "linux/amd64", content: str = "", index: bool = False) -> str:
+    def put(
+        self, tag: str, *, platform: str = "linux/amd64", content: str = "", index: bool = False, env: object = None
+    ) -> str:
         """Hold an image under a tag and return its digest."""
         system, _, architecture = platform.partition("/")
-        config = json.dumps({"os": system, "architecture": architecture, "content": content}).encode()
+        about = {"os": system, "architecture": architecture}
+        config = json.dumps({**about, "content": content, "config": {"Env": env}}).encode()
         self.blobs[digest_of(config)] = config
         data: dict[str, Any] = {"schemaVersion": 2, "mediaType": IMAGE, "config": {"digest": digest_of(config)}}
         if index:
-            about = {"os": system, "architecture": architecture}
-            attestation = {"os": "unknown", "architecture": "unknown"}
-            entries = [{"platform": about, "note": content}, {"platform": attestation}]
+            entries = [
+                {"platform": {"os": "linux", "architecture": "s390x"}, "digest": digest_of(b"another")},
+                {"platform": about, "digest": self._hold(data)},
+                {"platform": {"os": "unknown", "architecture": "unknown"}},  # an attestation
+            ]
             data = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
-        body = json.dumps(data).encode()
-        self.manifests[tag] = self.manifests[digest_of(body)] = (body, data["mediaType"])
+        digest = self._hold(data)
+        self.manifests[tag] = self.manifests[digest]
         if tag not in self.tags:
             self.tags.append(tag)
+        return digest
+
+    def _hold(self, data: dict[str, Any]) -> str:
+        body = json.dumps(data).encode()
+        self.manifests[digest_of(body)] = (body, data["mediaType"])
         return digest_of(body)
 
     def forget(self, name: str) -> None:
@@ -76,40 +95,64 @@ def digest_of(body: bytes) -> str:
     return "sha256:" + hashlib.sha256(body).hexdigest()
 
 
+class Handler(BaseHTTPRequestHandler):
+    """Answers for a registry."""
+
+    registry: FakeRegistry
+
+    def do_GET(self) -> None:
+        """Answer."""
+        self.answer(body=True)
+
+    def do_HEAD(self) -> None:
+        """Answer without a body."""
+        self.answer(body=False)
+
+    def do_POST(self) -> None:
+        """Answer who exchanges a token."""
+        length = int(self.headers.get("Content-Length", 0))
+        self.registry.secrets_seen.append(self.rfile.read(length).decode())
+        self.answer(body=True)
+
+    def answer(self, *, body: bool) -> None:
+        """Note what was asked, and answer as the registry does."""
+        url = urlsplit(self.path)
+        self.registry.asked.append(f"{self.command} {self.path}")
+        key = self.headers.get("Authorization", "")
+        if key:
+            self.registry.secrets_seen.append(key)
+        if self.registry.endless:
+            return self.never_end()
+        code, headers, content = respond(self.registry, url.path, parse_qs(url.query), key)
+        self.send_response(code)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+        return None
+
+    def never_end(self) -> None:
+        """Send until the other end hangs up, or far more than anybody should take."""
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while self.registry.sent < FAR_TOO_MUCH:
+                self.registry.sent += self.wfile.write(b" " * (1 << 16))
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Tell the time of the registry's clock."""
+        return formatdate((timestamp or time.time()) - self.registry.behind_s, usegmt=True)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
 def serving(registry: FakeRegistry) -> Iterator[FakeRegistry]:
     """Serve it on a free port of this machine."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.answer(body=True)
-
-        def do_HEAD(self) -> None:
-            self.answer(body=False)
-
-        def do_POST(self) -> None:
-            length = int(self.headers.get("Content-Length", 0))
-            registry.secrets_seen.append(self.rfile.read(length).decode())
-            self.answer(body=True)
-
-        def answer(self, *, body: bool) -> None:
-            url = urlsplit(self.path)
-            registry.asked.append(f"{self.command} {self.path}")
-            key = self.headers.get("Authorization", "")
-            if key:
-                registry.secrets_seen.append(key)
-            code, headers, content = respond(registry, url.path, parse_qs(url.query), key)
-            self.send_response(code)
-            for name, value in {**headers, "Content-Length": str(len(content))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if body:
-                self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    handler = type("Handler", (Handler,), {"registry": registry})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     registry.host = f"127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

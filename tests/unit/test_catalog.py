@@ -55,6 +55,16 @@ def test_a_file_that_does_not_parse_says_where(repository: Path) -> None:
     assert "compose/toy.yaml:3: does not parse" in said
 
 
+@pytest.mark.parametrize("content", [b"\x00", b"\xff\xfe\xff", b"a: [1"])
+def test_a_file_that_is_no_yaml_at_all_is_said_and_is_no_crash(repository: Path, content: bytes) -> None:
+    (repository / "compose/toy.yaml").write_bytes(content)
+
+    with pytest.raises(UsageError) as caught:
+        catalog.load(repository, "toy")
+
+    assert "compose/toy.yaml:1: does not parse" in str(caught.value)
+
+
 def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_one(repository: Path) -> None:
     said = faults_after(repository, "  title: a toy", "  titel: a toy")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from .conftest import REPOSITORY
 
 # Each room may import what stands before it; rooms on one line may not import each other.
 FLOORS = (
-    ("finding", "heartbeat"),
+    ("files", "finding", "generated", "heartbeat", "loopback", "nvml", "student", "versions"),
     ("errors",),
     ("interrupt",),
     ("shell", "progress", "engines", "results", "bench", "diagnose", "audit", "registry", "fit", "flags"),
@@ -28,16 +29,22 @@ FLOORS = (
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ALONE = {
-    "bench": {"errors"},
-    "diagnose": {"errors", "finding"},
-    "results": {"errors"},
-    "comparison": {"errors", "results", "bench"},
+    "bench": {"errors", "nvml", "student"},
+    "diagnose": {"errors", "finding", "generated"},
+    "results": {"errors", "files"},
+    "comparison": {"errors", "results", "bench", "student"},
     "report": {"results", "comparison"},
     "audit": set(),
-    "registry": {"errors"},
+    "registry": {"errors", "loopback"},
     "errors": {"finding"},
-    "fit": {"errors"},
+    "fit": {"errors", "versions"},
     "heartbeat": set(),
+    "nvml": set(),
+    "files": set(),
+    "generated": set(),
+    "loopback": set(),
+    "student": set(),
+    "versions": set(),
     "flags": set(),
     "finding": set(),
 }
@@ -75,6 +82,15 @@ def files(room: str) -> list[Path]:
 
 def test_every_room_has_its_floor() -> None:
     assert rooms() == sorted(FLOOR_OF)
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_every_room_is_in_the_picture_and_in_the_table(room: str) -> None:
+    page = (REPOSITORY / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+
+    assert re.search(rf"\b{room}\b", page.split("```")[1]), "not in the picture"
+    assert any(re.search(rf"`{room}/?`", names) for names in named), "not in the table"
 
 
 @pytest.mark.parametrize("room", rooms())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,34 +11,11 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blackstack.errors import BlackstackError, UsageError
+from blackstack.errors import UsageError
 from blackstack.registry import NotThereError, Reference, Registry, RegistryError, parse
 from blackstack.registry.access import login_for
 
-from .fake_registry import FakeRegistry, serving
-
-
-@pytest.fixture
-def there() -> Iterator[FakeRegistry]:
-    """A registry on this machine."""
-    with serving(FakeRegistry()) as registry:
-        yield registry
-
-
-@pytest.fixture
-def asking() -> Iterator[Registry]:
-    """Somebody who asks."""
-    with Registry() as registry:
-        yield registry
-
-
-@pytest.fixture(autouse=True)
-def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Docker's configuration, empty at first."""
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    path = tmp_path / "config.json"
-    path.write_text("{}")
-    return path
+from .fake_registry import FAR_TOO_MUCH, FakeRegistry
 
 
 def log_in(path: Path, registry: str, user: str, password: str) -> None:
@@ -97,7 +73,7 @@ def test_a_tag_has_a_digest_and_machines(there: FakeRegistry, asking: Registry, 
 
     found = asking.manifest(image(there))
 
-    assert (found.digest, found.platforms) == (digest, ("linux/amd64",))
+    assert (found.digest, found.platforms) == (digest, ("linux/s390x", "linux/amd64") if index else ("linux/amd64",))
     assert asking.digest(image(there)) == digest
     assert asking.manifest(image(there).at(tag=None, digest=digest)) == found
 
@@ -172,7 +148,7 @@ def test_a_login_for_another_registry_is_not_sent(there: FakeRegistry, asking: R
 def test_a_credential_helper_that_fails_is_said(docker_config: Path) -> None:
     docker_config.write_text(json.dumps({"credHelpers": {"example.org": "of-nobody"}}))
 
-    with pytest.raises(BlackstackError, match="credential helper"):
+    with pytest.raises(RegistryError, match="credential helper"):
         login_for("example.org")
 
 
@@ -203,6 +179,88 @@ def test_an_answer_that_is_none_is_said(there: FakeRegistry, asking: Registry, b
 
     with pytest.raises(RegistryError, match=sentence):
         asking.manifest(image(there))
+
+
+SHAPES: dict[str, object] = {
+    "words": {"manifests": ["x"]},
+    "mapping": {"manifests": {"x": 1}},
+    "text": {"config": "x"},
+    "no digest": {"config": {"digest": 7}},
+    "a path": {"config": {"digest": "../../secret"}},
+    "deep": {"manifests": [{"platform": {"os": "linux", "architecture": "amd64"}, "digest": "../../secret"}]},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_answer_of_another_shape_is_said(there: FakeRegistry, asking: Registry, shape: str) -> None:
+    there.manifests["1"] = (json.dumps(SHAPES[shape]).encode(), "")
+
+    with pytest.raises(RegistryError, match="shape of a manifest") as caught:
+        asking.config(image(there), "linux/amd64")
+
+    assert caught.value.problem == "strange"
+    assert "secret" not in "".join(there.asked)
+
+
+def test_an_answer_without_an_end_is_not_read_to_its_end(there: FakeRegistry, asking: Registry) -> None:
+    there.endless = True
+
+    with pytest.raises(RegistryError, match="more than a manifest can be"):
+        asking.manifest(image(there))
+
+    assert there.sent < FAR_TOO_MUCH // 4
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_a_configuration_is_the_one_of_the_machine_that_asks(
+    there: FakeRegistry, asking: Registry, *, index: bool
+) -> None:
+    there.put("1", index=index, env=["A=1"])
+
+    assert asking.config(image(there), "linux/amd64") == {"Env": ["A=1"]}
+
+
+def test_an_image_for_other_machines_is_not_there(there: FakeRegistry, asking: Registry) -> None:
+    there.put("1", platform="linux/arm64", index=True)
+
+    with pytest.raises(NotThereError, match="is not made for linux/amd64"):
+        asking.config(image(there), "linux/amd64")
+
+
+def test_a_configuration_that_is_not_what_its_digest_says_is_not_believed(
+    there: FakeRegistry, asking: Registry
+) -> None:
+    there.put("1", env=["A=1"])
+    (digest,) = there.blobs
+    there.blobs[digest] += b" "
+
+    with pytest.raises(RegistryError, match="something else than it said"):
+        asking.config(image(there), "linux/amd64")
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ("Cannot connect to proxy: ProxyError: NameResolutionError", "unreachable"),
+        ("SSLError: [SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate", "certificate"),
+        ("NameResolutionError: Failed to resolve", "dns"),
+        ("Connection refused", "unreachable"),
+        ("a sentence that nobody has heard", "unreachable"),
+    ],
+)
+def test_what_keeps_us_from_asking_has_a_name(
+    asking: Registry, monkeypatch: pytest.MonkeyPatch, said: str, problem: str
+) -> None:
+    def refuse(*_: object, **__: object) -> requests.Response:
+        raise requests.ConnectionError(said)
+
+    monkeypatch.setattr(asking.session, "request", refuse)
+
+    with pytest.raises(RegistryError) as caught:
+        asking.digest(parse("example.org/a:1"))
+
+    assert caught.value.problem == problem
+    assert problem != "unreachable" or "nobody" in str(caught.value) or "proxy" in str(caught.value)
 
 
 def test_a_registry_elsewhere_is_never_asked_in_the_clear(monkeypatch: pytest.MonkeyPatch, asking: Registry) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from blackstack.doctor.case import Case
-from blackstack.doctor.knowledge import knowledge, parse
+from blackstack.doctor.knowledge import knowledge
 from blackstack.doctor.texts import found
 from blackstack.facts.containers import EngineFacts
 from blackstack.finding import Finding, Severity
+from blackstack.versions import numbers
 
 
 def check_toolkit(case: Case) -> Finding | None:
@@ -24,7 +25,7 @@ def check_toolkit(case: Case) -> Finding | None:
 def check_toolkit_version(case: Case) -> Finding | None:
     """The toolkit keeps containers inside."""
     version, needed = case.facts.toolkit.version if _engine(case) else "", str(knowledge()["software"]["toolkit"])
-    if not parse(version) or parse(version) >= parse(needed):
+    if not numbers(version) or numbers(version) >= numbers(needed):
         return None
     return found("toolkit-unsafe", {"version": version, "needed": needed})
 
@@ -76,5 +77,5 @@ def _engine(case: Case) -> EngineFacts | None:
 
 def _cdi_works(case: Case) -> bool:
     engine, version = case.facts.engine, case.host.engine.version if case.host.engine else ""
-    is_on = engine and (engine.cdi_folders or parse(version) >= parse(str(knowledge()["software"]["cdi"])))
+    is_on = engine and (engine.cdi_folders or numbers(version) >= numbers(str(knowledge()["software"]["cdi"])))
     return bool(is_on and case.facts.toolkit.cdi)

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 from blackstack.doctor.case import Case
 from blackstack.doctor.checks.gpu import driver_cuda
-from blackstack.doctor.knowledge import first_toolkit, least_driver, parse
+from blackstack.doctor.knowledge import first_toolkit, knowledge, least_driver
 from blackstack.doctor.require import is_met
 from blackstack.doctor.texts import found
 from blackstack.facts.gpu import Gpu
 from blackstack.facts.image import ImageFacts
 from blackstack.finding import Finding
+from blackstack.versions import numbers
 
 
 def check_driver(case: Case) -> Finding | None:
     """The driver is one that the stack's author found to be new enough."""
     plan, driver = case.plan, case.facts.gpus.driver if case.wants_gpu else ""
     needed = plan.stack.x.needs.driver if plan else None
-    if plan is None or not needed or not parse(driver) or parse(driver) >= parse(needed):
+    if plan is None or not needed or not numbers(driver) or numbers(driver) >= numbers(needed):
         return None
     # A branch has one CUDA version: 580 is 13.0 from its first driver on.
-    cuda = next((known for known in ("12.8", "12.9", "13.0", "13.1", "13.2") if _branch(known) >= parse(needed)[0]), "")
+    branch = numbers(needed)[0]
+    cuda = next((cuda for cuda, first in knowledge()["driver"].items() if numbers(first)[0] >= branch), "")
     return found("driver-too-old", {"who": plan.stack.name, "needed": needed, "driver": driver, "cuda": cuda})
 
 
@@ -43,28 +45,24 @@ def check_image(case: Case) -> Finding | None:
 
 def _against(case: Case, card: Gpu, image: ImageFacts) -> Finding | None:
     driver, had = case.facts.gpus.driver, driver_cuda(case)
-    wanted = parse(image.cuda)[:2]
+    wanted = numbers(image.cuda)[:2]
     first = first_toolkit(card.compute_capability)
     evidence = [f"CUDA_VERSION={image.cuda} ({image.source})"]
     evidence += [f"NVIDIA_REQUIRE_CUDA={image.require.split()[0]} …"] if image.require else []
     values = {"driver": driver, "needed": least_driver(image.cuda) or "a newer one", "cuda": _short(image.cuda)}
     met = is_met(image.require, cuda=had, driver=driver, brand=card.brand, arch=card.compute_capability)
     carried = bool(image.require) and met  # with forward compatibility, on cards that have it
-    if first and wanted < parse(first):
+    if first and wanted < numbers(first):
         values = {"gpu": card.name, "capability": card.compute_capability, "image": image.name}
         return found(
             "image-without-gpu-code", {"needed": first, "cuda": _short(image.cuda), **values}, evidence=evidence
         )
-    if not had or parse(had) >= wanted:
+    if not had or numbers(had) >= wanted:
         return None
-    if not carried and (parse(had)[0] < wanted[0] or not met):
+    if not carried and (numbers(had)[0] < wanted[0] or not met):
         return found("driver-too-old", {"who": image.name, **values}, evidence=evidence)
     return found("driver-older-than-image", {"had": had, **values}, evidence=evidence)
 
 
-def _branch(cuda: str) -> int:
-    return parse(least_driver(cuda))[0]
-
-
 def _short(cuda: str) -> str:
-    return ".".join(map(str, parse(cuda)[:2]))
+    return ".".join(map(str, numbers(cuda)[:2]))

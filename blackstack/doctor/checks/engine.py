@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from blackstack.doctor.case import Case
-from blackstack.doctor.knowledge import knowledge, parse
+from blackstack.doctor.knowledge import knowledge
 from blackstack.doctor.texts import found
 from blackstack.finding import Finding, Severity
+from blackstack.versions import numbers
 
 
 def check_engine(case: Case) -> Finding | None:
@@ -39,7 +40,7 @@ def check_engine_here(case: Case) -> Finding | None:
 
 def _old(case: Case, code: str, version: str, key: str) -> Finding | None:
     needed = str(knowledge()["software"][key])
-    if not parse(version) or parse(version) >= parse(needed):
+    if not numbers(version) or numbers(version) >= numbers(needed):
         return None
     severity: Severity = "error" if case.in_docker else "warning"
     return found(code, {"version": version, "needed": needed}, severity=severity)

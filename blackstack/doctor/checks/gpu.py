@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from blackstack import fitcheck
+from blackstack.catalog.schema import Needs
 from blackstack.doctor.case import Case
-from blackstack.doctor.knowledge import cuda_of, knowledge, parse, wants_open_module
+from blackstack.doctor.knowledge import cuda_of, knowledge, wants_open_module
 from blackstack.doctor.texts import found
 from blackstack.facts.driver import Driver
 from blackstack.facts.gpu import Gpu, Gpus
 from blackstack.finding import Finding
+from blackstack.versions import numbers
 
 _MIB_IN_GIB = 1024
 _FOREIGN = {"nouveau", "vfio-pci"}
@@ -54,13 +56,25 @@ def _seen(gpus: Gpus, driver: Driver) -> list[str]:
     return lines
 
 
+def too_old(card: Gpu, needs: Needs) -> bool:
+    """Tell whether a card cannot run the kernels that a stack needs; one that does not tell what it is can."""
+    return (0, 0) < card.capability < numbers(needs.compute_capability or "")
+
+
+def too_small(card: Gpu, needs: Needs) -> bool:
+    """Tell whether a card has less memory than a stack needs; one that does not tell how much it has can take it."""
+    return 0 < card.total_mib < _least_mib(needs.vram_gib or 0)
+
+
+def _least_mib(gib: float) -> float:
+    return gib * float(knowledge()["ours"]["vram-nominal"]) * _MIB_IN_GIB
+
+
 def check_compute_capability(case: Case) -> Finding | None:
     """The card can run the kernels that the stack was built with."""
     plan, card = case.plan, case.card if case.wants_gpu else None
     needed = plan.stack.x.needs.compute_capability if plan else None
-    if plan is None or card is None or not needed:
-        return None
-    if card.capability >= parse(needed) or card.capability == (0, 0):
+    if plan is None or card is None or not too_old(card, plan.stack.x.needs):
         return None
     return found(
         "compute-capability",
@@ -75,11 +89,10 @@ def check_vram(case: Case) -> Finding | None:
     if plan is None or card is None or not needed or not card.total_mib:
         return None
     total, free = card.total_mib / _MIB_IN_GIB, card.free_mib / _MIB_IN_GIB
-    enough = needed * knowledge()["ours"]["vram-nominal"]
     values = {"stack": plan.stack.name, "needed": f"{needed:g}", "gpu": card.name}
-    if total < enough:
+    if too_small(card, plan.stack.x.needs):
         return found("vram-too-small", {**values, "had": f"{total:.1f}"})
-    if free >= enough:
+    if card.free_mib >= _least_mib(needed):
         return None
     held = [f"{one.name} (process {one.pid}) holds {_mib(one.mib)}" for one in card.holders]
     cause = "others hold the rest" if held else "who holds it is not seen from here: another user, or a container"
@@ -148,7 +161,7 @@ def check_wsl(case: Case) -> Finding | None:
     plan = case.plan
     for row in knowledge()["pinned-memory"] if plan else ():
         version = plan.stack.x.engine_version if plan else None
-        if plan and plan.stack.x.engine == row["engine"] and version and parse(version) >= parse(row["since"]):
+        if plan and plan.stack.x.engine == row["engine"] and version and numbers(version) >= numbers(row["since"]):
             return found("wsl-pinned-memory", {"stack": plan.stack.name, **row})
     return found("wsl")
 

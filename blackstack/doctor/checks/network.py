@@ -8,8 +8,8 @@ from blackstack.doctor.case import Case
 from blackstack.doctor.knowledge import knowledge
 from blackstack.doctor.texts import found
 from blackstack.facts.places import TOKENS
-from blackstack.facts.registry import Reference
 from blackstack.finding import Finding
+from blackstack.registry import parse
 
 _OF_PROBLEM = {
     "dns": "registry-unreachable",
@@ -30,7 +30,8 @@ def check_registry(case: Case) -> Finding | None:
     code = _OF_PROBLEM.get(told.problem)
     if code is None:
         return None
-    values = {"image": plan.image, "stack": plan.stack.name, "registry": Reference.of(plan.image).registry}
+    name = parse(plan.image)
+    values = {"image": plan.image, "stack": plan.stack.name, "registry": name.registry, "host": name.api_host}
     return found(code, {"reason": told.unknown, **values})
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from blackstack.catalog.schema import is_loopback
 from blackstack.lint.document import Service, default_of, mapping, sequence
 from blackstack.lint.engine import engine_of
 from blackstack.lint.rule import Fault, Rule
 from blackstack.lint.rules.alone import mounts
 from blackstack.lint.words import is_secret_name, looks_secret
+from blackstack.loopback import is_loopback
 
 GROUP = "Nobody gets in"
 _COMPOSE = "https://docs.docker.com/reference/compose-file/services/"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from blackstack.catalog.schema import is_loopback
 from blackstack.lint.document import Service, mapping, seconds, sequence
 from blackstack.lint.engine import engine_of, value_of
 from blackstack.lint.rule import Fault, Rule
+from blackstack.loopback import is_loopback
 
 GROUP = "It stays up, or says that it does not"
 _COMPOSE = "https://docs.docker.com/reference/compose-file/services/"

@@ -50,6 +50,7 @@ def test_demands_hold_as_packaging_says(have: str, operator: str, wanted: str) -
     ("text", "have", "met"),
     [("torch==2.8.0", "2.8.0+cu128", True), ("torch==2.8.0", "2.10.0.dev20251016+cu128", False),
      ("torch==2.8.*", "2.8.1", True), ("torch~=2.8.0", "2.9.0", False), ("torch>=2.10", "2.9.1", False),
+     ("torch>2.9a1", "2.9a1.post1", False), ("torch<2.9.post1", "2.9.post1.dev2", False),
      ("torch (>=2.0,<3)", "2.8.0", True), ("torch", "2.8.0", True), ("torch==2.13.0", "2.13.0+cpu", True)],
 )  # fmt: skip
 def test_what_wheels_really_demand(text: str, have: str, *, met: bool) -> None:

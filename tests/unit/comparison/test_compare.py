@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from statistics import NormalDist
 from typing import Any
 
 import pytest
 
 from blackstack.bench import Workload
-from blackstack.bench.student import quantile
 from blackstack.comparison import Comparison, compare, interval
 from blackstack.errors import BlockedError, UsageError
 from blackstack.results import Record
@@ -174,15 +172,6 @@ def test_a_comparison_is_json() -> None:
 def test_every_field_of_a_workload_is_work_or_known_not_to_be() -> None:
     """A new field makes old records unlike unless it has a default, with which they agree."""
     assert all(field.default is not dataclasses.MISSING for field in dataclasses.fields(Workload))
-
-
-@pytest.mark.parametrize(("freedom", "t"), [(1, 12.706), (2, 4.303), (5, 2.571), (10, 2.228), (30, 2.042)])
-def test_students_t_is_that_of_the_tables(freedom: int, t: float) -> None:
-    assert quantile(0.975, freedom) == pytest.approx(t, abs=0.001)
-
-
-def test_students_t_becomes_the_normal_law() -> None:
-    assert quantile(0.975, 1e6) == pytest.approx(NormalDist().inv_cdf(0.975), abs=1e-4)
 
 
 @pytest.mark.parametrize("paired", [True, False])

@@ -11,22 +11,23 @@ from ruamel.yaml import YAML
 from blackstack.audit.arch import DRIVERS, GPUS
 from blackstack.doctor import CHECKS
 from blackstack.doctor.guide import main, page
-from blackstack.doctor.knowledge import cuda_of, knowledge, least_driver, parse
+from blackstack.doctor.knowledge import cuda_of, knowledge, least_driver
 from blackstack.doctor.require import is_met
 from blackstack.doctor.texts import texts
+from blackstack.versions import numbers
 
 SEEN: Mapping[str, Mapping[str, str]] = YAML(typ="safe").load(Path(__file__).parents[1] / "facts/seen.yaml")
 
 
 def test_the_audit_knows_the_same_drivers() -> None:
     """The audit stands alone, and has a table of branches of its own."""
-    ours = {parse(first)[0]: parse(cuda) for cuda, first in knowledge()["driver"].items()}
+    ours = {numbers(first)[0]: numbers(cuda) for cuda, first in knowledge()["driver"].items()}
 
     assert {branch: cuda for branch, cuda in DRIVERS.items() if cuda in ours.values()} == ours
 
 
 def test_every_card_of_the_audit_has_its_first_toolkit() -> None:
-    known = {parse(capability) for capability in knowledge()["code"]}
+    known = {numbers(capability) for capability in knowledge()["code"]}
 
     assert {gpu for gpu in GPUS.values() if gpu >= (8, 0)} <= known
 
@@ -38,7 +39,7 @@ def test_every_card_of_the_audit_has_its_first_toolkit() -> None:
 def test_pairs_that_nvidia_smi_showed_are_as_the_table_says(driver: str, cuda: str) -> None:
     # vllm#18995, NVIDIA's 12.9.0 installer, vllm#23655, ktransformers#1922, a note of 2026-09
     assert cuda_of(driver) == cuda
-    assert parse(least_driver(cuda)) <= parse(driver)
+    assert numbers(least_driver(cuda)) <= numbers(driver)
 
 
 def test_the_official_image_s_demand_lets_data_centre_cards_through_and_no_geforce() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
-from typing import Any
+from dataclasses import fields
 
 import pytest
 
 from blackstack.facts import gpus, nvidia_smi, nvml
 from blackstack.facts.gpu import Gpus, Holder
+from tests.unit.fake_nvml import fake_nvml, refuse
 
 Seen = Mapping[str, Mapping[str, str]]
 
@@ -53,51 +53,8 @@ def test_a_sentence_that_nobody_knows_is_kept() -> None:
     assert nvidia_smi.read("Something new\n") == Gpus(source="nvidia-smi", why_none="unknown", detail="Something new")
 
 
-class FakeError(Exception):
-    """As pynvml's: with NVML's number."""
-
-    def __init__(self, value: int) -> None:
-        super().__init__(f"NVML error {value}")
-        self.value = value
-
-
-def library(**changes: Any) -> Any:  # noqa: ANN401
-    """Make something with pynvml's functions, for one RTX 5090."""
-
-    def refuse(_handle: object) -> None:
-        raise FakeError(3)  # NVML_ERROR_NOT_SUPPORTED
-
-    functions: dict[str, Any] = {
-        "NVMLError": FakeError,
-        "nvmlInit": lambda: None,
-        "nvmlShutdown": lambda: None,
-        "nvmlDeviceGetCount": lambda: 1,
-        "nvmlSystemGetDriverVersion": lambda: "580.95.05",
-        "nvmlSystemGetCudaDriverVersion": lambda: 13000,
-        "nvmlSystemGetProcessName": lambda _pid: "/usr/bin/python3 -m vllm",
-        "nvmlDeviceGetHandleByIndex": lambda index: index,
-        "nvmlDeviceGetName": lambda _handle: b"NVIDIA GeForce RTX 5090",  # older bindings give bytes
-        "nvmlDeviceGetUUID": lambda _handle: "GPU-04d3b6e7",
-        "nvmlDeviceGetCudaComputeCapability": lambda _handle: (12, 0),
-        "nvmlDeviceGetMemoryInfo": lambda _handle: SimpleNamespace(total=34190917632, free=30 << 30, used=2 << 30),
-        "nvmlDeviceGetBrand": lambda _handle: 5,
-        "nvmlDeviceGetDisplayActive": lambda _handle: 1,
-        "nvmlDeviceGetPersistenceMode": lambda _handle: 0,
-        "nvmlDeviceGetEccMode": refuse,
-        "nvmlDeviceGetMigMode": refuse,
-        "nvmlDeviceGetPowerManagementLimit": lambda _handle: 400000,
-        "nvmlDeviceGetPowerManagementDefaultLimit": lambda _handle: 575000,
-        "nvmlDeviceGetCurrPcieLinkGeneration": lambda _handle: 1,
-        "nvmlDeviceGetCurrPcieLinkWidth": lambda _handle: 16,
-        "nvmlDeviceGetMaxPcieLinkWidth": lambda _handle: 16,
-        "nvmlDeviceGetComputeRunningProcesses": lambda _handle: [SimpleNamespace(pid=7, usedGpuMemory=1 << 30)],
-        "nvmlDeviceGetGraphicsRunningProcesses": lambda _handle: [SimpleNamespace(pid=8, usedGpuMemory=None)],
-    }
-    return SimpleNamespace(**{**functions, **changes})
-
-
 def test_a_card_is_read_through_nvml_and_what_it_does_not_support_is_none() -> None:
-    told = nvml.read(library())
+    told = nvml.look(fake_nvml())
 
     assert (told.source, told.driver, told.cuda) == ("nvml", "580.95.05", "13.0")
     (card,) = told.cards
@@ -114,26 +71,34 @@ def test_a_card_is_read_through_nvml_and_what_it_does_not_support_is_none() -> N
     ("number", "why"), [(4, "permission"), (9, "not-loaded"), (12, "no-driver"), (18, "mismatch"), (999, "unknown")]
 )
 def test_an_nvml_that_does_not_start_says_why(number: int, why: str) -> None:
-    def refuse() -> None:
-        raise FakeError(number)
-
-    assert nvml.read(library(nvmlInit=refuse)).why_none == why
+    assert nvml.look(fake_nvml(nvmlInit=refuse(number))).why_none == why
 
 
 def test_a_library_that_is_too_old_for_a_question_answers_the_others() -> None:
-    old = library()
+    old = fake_nvml()
     del old.nvmlDeviceGetMigMode, old.nvmlDeviceGetBrand
 
-    (card,) = nvml.read(old).cards
+    (card,) = nvml.look(old).cards
 
     assert (card.mig, card.brand, card.compute_capability) == (None, "unknown", "12.0")
 
 
 def test_a_card_that_falls_off_the_bus_while_it_is_asked_is_a_fact() -> None:
-    def lost(_index: int) -> None:
-        raise FakeError(15)
+    assert nvml.look(fake_nvml(nvmlDeviceGetHandleByIndex=refuse(15))).why_none == "lost"
 
-    assert nvml.read(library(nvmlDeviceGetHandleByIndex=lost)).why_none == "lost"
+
+QUESTIONS = [name for name in vars(fake_nvml()) if name.startswith(("nvmlDeviceGet", "nvmlSystemGet"))]
+DEMANDED = {"nvmlDeviceGetCount", "nvmlDeviceGetHandleByIndex"}
+
+
+@pytest.mark.parametrize("question", sorted(set(QUESTIONS) - DEMANDED))
+def test_what_we_may_not_ask_is_missing_alone(question: str) -> None:
+    (whole,) = nvml.look(fake_nvml()).cards
+
+    (card,) = nvml.look(fake_nvml(**{question: refuse(4)})).cards  # NVML_ERROR_NO_PERMISSION
+
+    lost = {field.name for field in fields(card) if getattr(card, field.name) != getattr(whole, field.name)}
+    assert len(lost) <= 1 or lost == {"total_mib", "free_mib", "used_mib"}
 
 
 def test_the_real_library_of_this_machine_is_asked_and_nothing_is_raised() -> None:

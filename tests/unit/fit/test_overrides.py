@@ -1,64 +1,14 @@
-"""Which stacks this machine can run."""
+"""Which stacks serve what was asked about, with which words."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from blackstack import catalog, fit
-from blackstack.errors import BlockedError
-from blackstack.fit import nvml
 from blackstack.fitcheck import knob_of_flag
-from blackstack.host import Host
-from blackstack.verbs.fitting import overrides, why_not_here
+from blackstack.verbs.fitting import overrides
 from tests.unit.conftest import REPOSITORY
-
-HOST = Host(
-    engine=None,
-    no_engine=BlockedError("no Docker here"),
-    cpu="cpu",
-    cores=2,
-    memory_bytes=8 << 30,
-    disk_free_bytes=100 << 30,
-    system="linux",
-    python="3.11",
-)
-CARD = nvml.Here(name="NVIDIA GeForce RTX 5090", memory_mib=32607, cc="12.0")
-
-
-def stack(**needs: object) -> catalog.Stack:
-    one = catalog.load(REPOSITORY, "llamacpp-cpu")
-    return replace(one, x=one.x.model_copy(update={"needs": one.x.needs.model_copy(update=needs)}))
-
-
-def test_a_machine_that_has_all_has_nothing_against_it() -> None:
-    assert why_not_here(stack(), HOST, None) == ""
-    assert why_not_here(stack(vram_gib=30, compute_capability="12.0"), HOST, CARD) == ""
-
-
-@pytest.mark.parametrize(
-    ("needs", "here", "told"),
-    [
-        ({"memory_gib": 16}, None, "16 GiB of memory, here 8.0"),
-        ({"disk_gib": 1000}, None, "1000 GiB of disk"),
-        ({"vram_gib": 8}, None, "an NVIDIA GPU"),
-        ({"vram_gib": 48}, CARD, "48 GiB of GPU memory, here 31.8"),
-        ({"vram_gib": 8, "compute_capability": "12.1"}, CARD, "compute capability 12.1, here 12.0"),
-    ],
-)
-def test_what_lacks_is_said(needs: dict[str, object], here: nvml.Here | None, told: str) -> None:
-    assert told in why_not_here(stack(**needs), HOST, here)
-
-
-def test_a_newer_capability_counts_as_a_number_not_as_text() -> None:
-    assert why_not_here(stack(vram_gib=8, compute_capability="9.0"), HOST, CARD) == ""
-
-
-def test_without_a_driver_there_is_no_card() -> None:
-    assert nvml.first("libno-such-driver.so.1") is None
-    assert nvml.first("libc.so.6") is None
 
 
 def test_an_answer_names_the_stacks_of_that_model_and_version_with_their_knobs() -> None:

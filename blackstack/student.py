@@ -1,14 +1,56 @@
-"""Student's t: how far the mean of a few values may be from the truth."""
+"""Student's t: how far the mean of a few values, or the difference of two means, may be from the truth.
+
+Of ratios the logarithms are such values: their mean is that of the geometric mean, and no interval reaches below 0.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from statistics import fmean, stdev, variance
 from typing import Final
 
 STEPS: Final = 200
 HALVINGS: Final = 60
 TINY: Final = 1e-300
 CLOSE: Final = 1e-14
+
+
+Interval = tuple[float, float]
+
+
+def of_mean(values: Sequence[float], *, sure: float = 0.95) -> Interval:
+    """Return the interval of a mean.
+
+    Args:
+        values: two or more.
+        sure: how surely the truth is in it, such as 0.95.
+
+    >>> [round(end, 2) for end in of_mean([10.0, 12.0, 14.0])]
+    [7.03, 16.97]
+    """
+    return _around(fmean(values), stdev(values) / math.sqrt(len(values)), freedom=len(values) - 1, sure=sure)
+
+
+def of_difference(ours: Sequence[float], theirs: Sequence[float], *, sure: float = 0.95) -> Interval:
+    """Return the interval of mean(ours) - mean(theirs), where neither their number nor their spread need be equal.
+
+    Welch and Satterthwaite: https://www.itl.nist.gov/div898/handbook/eda/section3/eda353.htm
+
+    Args:
+        ours: two or more values.
+        theirs: likewise.
+        sure: how surely the truth is in it.
+    """
+    parts = [variance(values) / len(values) for values in (ours, theirs)]
+    below = sum(part**2 / (len(values) - 1) for part, values in zip(parts, (ours, theirs), strict=True))
+    freedom = sum(parts) ** 2 / below if below else 1.0
+    return _around(fmean(ours) - fmean(theirs), math.sqrt(sum(parts)), freedom=freedom, sure=sure)
+
+
+def _around(centre: float, error: float, *, freedom: float, sure: float) -> Interval:
+    half = quantile((1 + sure) / 2, freedom) * error if error else 0.0
+    return centre - half, centre + half
 
 
 def quantile(share: float, freedom: float) -> float:
