@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         workload = workload_of(arguments)
         target = Target(url=arguments.url, model=arguments.model, api_key=os.environ.get("API_KEY"))
-        result = measure(target, workload, progress=_say, pulse=_pulse if sys.stderr.isatty() else None).as_dict()
+        pulse = _pulse if sys.stderr.isatty() else None
+        result = measure(target, workload, progress=_say, pulse=pulse, warn=_say).as_dict()
     except KeyboardInterrupt:
         _say("stopped; nothing is left running")
         return InterruptedRunError.exit_code
@@ -38,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.out.write_text(text + "\n", encoding="utf-8")
         _say(f"written to {arguments.out}")
     print(text if arguments.json else render(result))  # noqa: T201 - the result is the output
+    if given_up := result["runs"][-1]["given_up"]:
+        answered = sum(run["ok"] for run in result["runs"])
+        _say(f"given up: {given_up['why']}; {answered} requests were answered before")
     return FAILED if any(run["ok"] < run["requests"] for run in result["runs"]) else 0
 
 

@@ -17,6 +17,15 @@ CLASSES: Final[dict[str, str]] = {
 }
 
 
+def reason(error: BaseException) -> str:
+    """Return why a connection failed, in words; the system's own are a number and an address."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, TimeoutError):
+        return "no answer to the connection"
+    return str(error) or type(error).__name__
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What went wrong with one request: a class, and what the server said."""

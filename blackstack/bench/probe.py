@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+from blackstack.bench.failures import reason
 from blackstack.bench.reading import OK, Reader
 from blackstack.bench.request import Envelope, Request
 from blackstack.bench.stream import Connection, Dialer, Exchange
@@ -83,7 +84,7 @@ async def resolve(target: Target, dialer: Dialer) -> tuple[Target, list[dict[str
     except TimeoutError:
         raise BlockedError(
             f"{address.root} does not answer",
-            why="GET /v1/models got no answer in time",
+            why=f"GET /v1/models got no answer within {PATIENCE_S:g} s",
             fix=["inv status", ask],
         ) from None
     except ConnectionRefusedError:
@@ -127,12 +128,18 @@ def _choose(target: Target, served: list[str], ask: str) -> str:
     return target.model
 
 
-def complaint(error: BaseException) -> BlackstackError:
-    """Turn a connection that failed while the load was prepared into an error for people."""
+def first_of(error: BaseException) -> BaseException:
+    """Return the first error of a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    return error
+
+
+def complaint(error: BaseException) -> BlackstackError:
+    """Turn a connection that failed while the load was prepared into an error for people."""
+    first = first_of(error)
     return BlockedError(
         "the server does not take the connections that the load needs",
-        why=str(error) or type(error).__name__,
+        why=reason(first),
         fix=["ask for a lower --concurrency", "inv status"],
     )

@@ -38,8 +38,9 @@ def _run(run: Mapping[str, Any]) -> list[str]:
             f"{run['output_tokens_per_s']:.1f} output tokens/s in {run['duration_s']:.2f} s "
             f"({run['warmup_excluded']} warm-up requests before)"
         ),
-        f"  {'':<16}" + "".join(f"{head:>{18 if head == 'ci95' else 10}}" for head in HEADS),
     ]
+    if run["ok"]:
+        lines.append(f"  {'':<16}" + "".join(f"{head:>{18 if head == 'ci95' else 10}}" for head in HEADS))
     for title, key in MEASURES:
         numbers = run[key]
         if numbers["n"]:
@@ -49,22 +50,25 @@ def _run(run: Mapping[str, Any]) -> list[str]:
 
 def notes(run: Mapping[str, Any]) -> list[str]:
     """Return what a reader of a run's numbers must know, a line each."""
-    lines = []
+    lines, given_up = [], run["given_up"]
     if "goodput" in run:
         share, rate = run["goodput"]["share"], run["goodput"]["requests_per_s"]
         lines.append(f"goodput: {share:.1%} of all requests within their limits, {rate:.2f} a second")
     turns = [(turn["turn"], turn["ttft_ms"]) for turn in run.get("by_turn", ())]
     lines += [f"turn {number}: TTFT {told['mean']:.2f} ms, {told['n']} requests" for number, told in turns]
-    if (left_out := run["cooldown"]["excluded_s"]) >= run["duration_s"] * WORTH_SAYING:
+    if (left_out := run["cooldown"]["excluded_s"]) > run["duration_s"] * WORTH_SAYING:
         lines.append(f"cool-down: the last {left_out:.2f} s, when nothing was left to send, are in no throughput")
     if check := run.get("token_check"):
         lines.append(_checked(check))
-    if few := run["ttft_ms"].get("too_few"):
+    if few := [] if given_up else run["ttft_ms"].get("too_few"):
         lines.append(f"too few samples for {', '.join(few)}: take them as hints")
     failed = {kind: count for kind, count in run["failures"].items() if count}
     for kind, count in failed.items():
         said = "; ".join(run["failure_examples"].get(kind, ()))
         lines.append(f"failed: {count} {kind}{f' ({said})' if said else ''}")
+    if given_up:
+        left = f"; {given_up['not_sent']} requests were not sent" if given_up["not_sent"] else ""
+        lines.append(f"GIVEN UP: {given_up['why']}{left}")
     if run["tokens_counted_by"] != "server":
         lines.append("the server sent no usage: one token is counted for each event")
     return lines + [f"CLIENT-BOUND, no baseline: {reason}" for reason in run["client"]["bound_reasons"]]

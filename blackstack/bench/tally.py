@@ -33,6 +33,7 @@ class Tally:
         self.queue = Distribution()
         self.failures: Counter[str] = Counter()
         self.examples: dict[str, list[str]] = {}
+        self.given_up = ""  # why the load was ended before its end
         self.output_tokens = 0
         self.input_tokens = 0
         self.cached_tokens = 0
@@ -77,10 +78,7 @@ class Tally:
             self.first_sent_us = reply.sent_us
         self.last_end_us = max(self.last_end_us, reply.end_us)
         if reply.failure is not None:
-            self.failures[reply.failure.kind] += 1
-            examples = self.examples.setdefault(reply.failure.kind, [])
-            if len(examples) < EXAMPLES and reply.failure.detail not in examples:
-                examples.append(reply.failure.detail)
+            self.fail(reply.failure.kind, reply.failure.detail)
             return
         stamps = reply.stamps
         first, last, tpot = stamps[0], stamps[-1], 0
@@ -112,6 +110,19 @@ class Tally:
         for column, value in zip(self.columns.values(), row, strict=True):
             column.append(value)
 
+    def fail(self, kind: str, detail: str) -> None:
+        """Count a request that failed."""
+        self.failures[kind] += 1
+        examples = self.examples.setdefault(kind, [])
+        if len(examples) < EXAMPLES and detail not in examples:
+            examples.append(detail)
+
+    def only_failures(self) -> Tally:
+        """Return what failed, and nothing else."""
+        told = Tally()
+        told.failures, told.examples, told.given_up = self.failures, self.examples, self.given_up
+        return told
+
     def close_window(self, until_us: int | None) -> None:
         """Say when this process had nothing left to send; None says that it never came to that."""
         if until_us is not None and until_us > self.first_sent_us:
@@ -127,6 +138,7 @@ class Tally:
         self.texts = (self.texts + other.texts)[:TEXTS]
         self.steady_tokens += other.steady_tokens
         self.failures.update(other.failures)
+        self.given_up = self.given_up or other.given_up
         for kind, said in other.examples.items():
             known = self.examples.setdefault(kind, [])
             known += [line for line in said if line not in known][: EXAMPLES - len(known)]
