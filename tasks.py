@@ -278,6 +278,7 @@ def diagnose(
         "repeats": "how often the whole is measured",
         "warmup": "requests before, which are not counted",
         "seed": "the same seed gives the same prompts",
+        "timeout": "seconds for one request, from its sending to its end; after two of them in silence the run ends",
         "json_": "print the record, and nothing else, on standard output",
         "out": "the file to write (default: a new one in results/)",
     }
@@ -307,6 +308,7 @@ def bench(
     repeats: str = "1",
     warmup: str = "2",
     seed: str = "0",
+    timeout: str = "120",
     out: str | None = None,
     *,
     salt: bool = True,
@@ -341,6 +343,7 @@ def bench(
             repeats=_whole_numbers("repeats", repeats)[0],
             warmup=_whole_numbers("warmup", warmup, lowest=0)[0],
             seed=_whole_numbers("seed", seed, lowest=0)[0],
+            timeout_s=_number("timeout", timeout) or 0.0,
         )
         order = measuring.Order(stack=stack, url=url, model=model, api_key_env=api_key_env, out=out, as_json=json_)
         measuring.bench(order, workload)

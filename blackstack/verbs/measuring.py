@@ -13,9 +13,9 @@ from blackstack import catalog, console, host, inside, results
 from blackstack.bench import Target, Workload, measure
 from blackstack.bench.table import notes
 from blackstack.catalog import Stack
-from blackstack.errors import BlackstackError, BlockedError, UsageError
+from blackstack.errors import BlockedError, UsageError
 from blackstack.interrupt import interruptible
-from blackstack.verbs import ceilings
+from blackstack.verbs import broken, ceilings
 from blackstack.verbs.choose import ROOT, Found, chosen, find
 
 
@@ -46,19 +46,24 @@ class Order:
 
 def bench(order: Order, workload: Workload) -> None:
     """Measure, print and write the record."""
-    target, result = _measure(order, workload)
+    target, found, result = _measure(order, workload)
     path = save(result, order.out, order.name_of(result))
     if order.as_json:
         console.raw(json.dumps(result.as_dict(), ensure_ascii=False))
     else:
         _show(target, result, path)
-    if failed := sum(sum(run["failures"].values()) for run in result.measured["runs"]):
-        raise BlackstackError(f"{failed} requests failed", why=f"the record tells how: {path}", fix="inv logs")
+    if error := broken.failure(result.measured["runs"], target.url, found):
+        error.why = (*error.why, f"the record tells more: {shown(path)}")
+        raise error
 
 
 def measured(order: Order, workload: Workload) -> results.Result:
-    """Measure, and return the record without writing it."""
-    return _measure(order, workload)[1]
+    """Measure, and return the record without writing it; a server that did not live to the end has none."""
+    target, found, result = _measure(order, workload)
+    runs = result.measured["runs"]
+    if any(run["given_up"] for run in runs) and (error := broken.failure(runs, target.url, found)):
+        raise error
+    return result
 
 
 def merged(rounds: Sequence[results.Result], *, repeats: int) -> results.Result:
@@ -90,7 +95,7 @@ def pins(stack: Stack) -> dict[str, str | None]:
     return {"engine_version": stack.x.engine_version, "image": image}
 
 
-def _measure(order: Order, workload: Workload) -> tuple[Target, results.Result]:
+def _measure(order: Order, workload: Workload) -> tuple[Target, Found | None, results.Result]:
     if order.url and order.stack:
         raise UsageError("--url measures a server, --stack a stack: give one of the two")
     with interruptible() as interruption, console.progress() as progress:
@@ -100,7 +105,8 @@ def _measure(order: Order, workload: Workload) -> tuple[Target, results.Result]:
             interruption.leaves = f"nothing was written; {found.stack.name} is still up"
         target = _target(order, found)
         progress.stage(f"bench {target.url}")
-        measurement = measure(target, workload, progress=progress.line, pulse=progress.line)
+        with broken.explained(found):
+            measurement = measure(target, workload, progress=progress.line, pulse=progress.line, warn=progress.note)
         progress.stage("look inside")
         told = measurement.as_dict()
         result = results.Result(
@@ -109,14 +115,20 @@ def _measure(order: Order, workload: Workload) -> tuple[Target, results.Result]:
             ran_on={**told["ran_on"], **inside.ran_on(host.look(ROOT))},
             measured={key: told[key] for key in ("tool", "runs", "knee", "repeats")},
         )
-    return target, ceilings.with_shares(result)
+    return measurement.target, found, ceilings.with_shares(result)
 
 
 def _server(name: str | None) -> Found:
     stack = chosen(name, "measure")
-    found = find(stack)
+    found = find(stack, include_dead=True)
     if found is None:
         raise UsageError(f"{stack.name} is not up", fix=f"inv up --stack {stack.name}")
+    if not found.alive:
+        raise UsageError(
+            f"{stack.name} is not up any more",
+            why=found.running.ended,
+            fix=[f"inv diagnose --stack {stack.name}", f"inv up --stack {stack.name}"],
+        )
     return found
 
 
