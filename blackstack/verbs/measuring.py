@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from blackstack.bench.table import notes
 from blackstack.catalog import Stack
 from blackstack.errors import BlockedError, UsageError
 from blackstack.interrupt import interruptible
+from blackstack.report import loads
 from blackstack.verbs import broken, ceilings
 from blackstack.verbs.choose import ROOT, Found, chosen, find
 
@@ -170,25 +172,10 @@ def _found_inside(found: Found | None, target: Target) -> dict[str, Any]:
 
 def _show(target: Target, result: results.Result, path: Path) -> None:
     console.say(f"{target.url}  model {target.model}")
-    heads = ("CONCURRENCY", "REQUESTS", "TTFT p50", "p99", "GAP p50", "p99", "TOKENS/S", "FAILED")
-    rows = []
-    for run in result.measured["runs"]:
-        ttft, gap = run["ttft_ms"], run["gap_ms"]
-        rows.append(
-            (
-                str(run["concurrency"]),
-                str(run["requests"]),
-                *(f"{value:.1f} ms" if value is not None else "-" for value in (ttft.get("p50"), ttft.get("p99"))),
-                *(f"{value:.1f} ms" if value is not None else "-" for value in (gap.get("p50"), gap.get("p99"))),
-                f"{run['output_tokens_per_s']:.1f}",
-                str(sum(run["failures"].values())),
-            )
-        )
-    console.table(heads, rows)
-    runs = [(run, _load_of(run)) for run in result.measured["runs"]]
-    for run, load in runs:
-        for note in notes(run):
-            console.say(f"{load}: {note}" if len(runs) > 1 else note)
+    record = results.parse(result.as_dict(), name=path.stem)
+    console.table(*_table(record))
+    for line in _noted(result, record):
+        console.say(line)
     if knee := result.measured.get("knee"):
         console.say(f"knee: concurrency {knee['concurrency']} ({knee['rule']})")
     if quality := result.found_inside.get("quality"):
@@ -200,6 +187,42 @@ def _show(target: Target, result: results.Result, path: Path) -> None:
     console.say(f"written: {shown(path)}")
 
 
-def _load_of(run: Mapping[str, Any]) -> str:
-    again = f", repeat {run['repeat'] + 1}" if run["repeat"] else ""
-    return f"concurrency {run['concurrency']}{again}"
+def _table(record: results.Record) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return a row for each run, and of repeats of a load one more that has their medians."""
+    of = loads.repeats(record)
+    by_rate = any(run.rate is not None for run in record.runs)
+    heads = ("RATE" if by_rate else "CONCURRENCY", *("REPEAT",) * (of > 1), "REQUESTS")
+    rows: list[tuple[str, ...]] = []
+    for load in loads.loads(record, failed=True):
+        rows += [
+            (load.short, *(f"{run.repeat + 1} of {of}",) * (of > 1), str(run.requests), *_figures([run]))
+            for run in load.runs
+        ]
+        if of > 1:
+            rows.append((load.short, "median", str(sum(run.requests for run in load.runs)), *_figures(load.runs)))
+    return (*heads, "TTFT p50", "p99", "GAP p50", "p99", "TOKENS/S", "FAILED"), rows
+
+
+def _noted(result: results.Result, record: results.Record) -> Iterator[str]:
+    """Yield what a reader must know of the runs; what holds for all of them is said once."""
+    of, said = loads.repeats(record), dict[str, list[str]]()
+    for told, run in zip(result.measured["runs"], record.runs, strict=True):
+        for note in notes(told):
+            said.setdefault(note, []).append(loads.run_of(run, of))
+    for note, runs in said.items():
+        whose = (
+            "" if len(record.runs) == 1 else "each run: " if len(runs) == len(record.runs) else f"{'; '.join(runs)}: "
+        )
+        yield whose + note
+
+
+def _figures(runs: Sequence[results.Run]) -> tuple[str, ...]:
+    times = (
+        [getattr(getattr(run, measure), percent) for run in runs if run.ok]
+        for measure in ("ttft_ms", "gap_ms")
+        for percent in ("p50", "p99")
+    )
+    known = ([value for value in values if value is not None] for values in times)
+    rate = statistics.median(run.output_tokens_per_s for run in runs)
+    shown = (f"{statistics.median(values):.1f} ms" if values else "-" for values in known)
+    return (*shown, f"{rate:.1f}", str(sum(run.failed for run in runs)))
