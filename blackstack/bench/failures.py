@@ -28,10 +28,15 @@ def reason(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong with one request: a class, and what the server said."""
+    """What went wrong with one request: a class, and what the server said.
+
+    Attributes:
+        doubtful: it may be the model's way and no failure; the same question, asked again alone, can tell.
+    """
 
     kind: str
     detail: str = ""
+    doubtful: bool = False
 
     def __post_init__(self) -> None:
         assert self.kind in CLASSES, self.kind  # noqa: S101 - a class that the result does not know

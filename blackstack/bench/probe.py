@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from blackstack.bench.failures import reason
-from blackstack.bench.reading import OK, Reader
+from blackstack.bench.reading import OK, Reader, Reply
 from blackstack.bench.request import Envelope, Request
 from blackstack.bench.stream import Connection, Dialer, Exchange
 from blackstack.bench.target import Target
@@ -55,6 +55,20 @@ def _nothing(_connection: Connection, _exchange: Exchange) -> None:
 
 async def fetch(dialer: Dialer, request: Request, *, timeout_s: float = PATIENCE_S) -> Page:
     """Send one request on a connection of its own; raise OSError or TimeoutError where no answer came."""
+    exchange, reader = await _exchange(dialer, request, timeout_s)
+    status, body = reader.plain()
+    if exchange.end != "complete" or not status:
+        raise ConnectionResetError(exchange.detail or "closed before the answer was complete")
+    return Page(status=status, body=body)
+
+
+async def ask(dialer: Dialer, request: Request, *, timeout_s: float) -> Reply:
+    """Send one request whose answer is a stream, and judge it; raise OSError or TimeoutError where none came."""
+    exchange, reader = await _exchange(dialer, request, timeout_s)
+    return reader.finish(exchange)
+
+
+async def _exchange(dialer: Dialer, request: Request, timeout_s: float) -> tuple[Exchange, Reader]:
     collector = _Collector()
     connection = Connection(collector, _nothing, _nothing)
     await dialer.connect(connection)
@@ -64,10 +78,7 @@ async def fetch(dialer: Dialer, request: Request, *, timeout_s: float = PATIENCE
             exchange = await collector.done
     finally:
         connection.abort("cancelled")
-    status, body = collector.reader.plain()
-    if exchange.end != "complete" or not status:
-        raise ConnectionResetError(exchange.detail or "closed before the answer was complete")
-    return Page(status=status, body=body)
+    return exchange, collector.reader
 
 
 async def resolve(target: Target, dialer: Dialer) -> tuple[Target, list[dict[str, Any]]]:

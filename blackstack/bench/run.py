@@ -11,6 +11,7 @@ from typing import Any
 from blackstack.bench.goodput import goodput
 from blackstack.bench.pulse import Meter, Standing, Viewer
 from blackstack.bench.samples import samples
+from blackstack.bench.second_look import look_again
 from blackstack.bench.stream import Dialer
 from blackstack.bench.supply import Supply
 from blackstack.bench.surroundings import Surroundings
@@ -84,6 +85,7 @@ async def run_once(
             tally, client = await _load(supply, workload, concurrency, seed, _teller(viewer, workload))
         finally:
             await around.end()
+    await look_again(tally, supply.target, timeout_s=workload.timeout_s)
     check = workload.check_tokens and not tally.given_up
     counted = await count_again(supply.target, Dialer(supply.target.address), tally.texts) if check else {}
     return Run(

@@ -62,6 +62,11 @@ def notes(run: Mapping[str, Any]) -> list[str]:
         lines.append(_checked(check))
     if few := [] if given_up else run["ttft_ms"].get("too_few"):
         lines.append(f"too few samples for {', '.join(few)}: take them as hints")
+    if looping := run["looping_replies"]:
+        lines.append(
+            f"{looping} of {run['ok']} answers come to a loop ({run['looping_examples'][0]}), and again when asked "
+            "alone: the model's way, counted as good"
+        )
     failed = {kind: count for kind, count in run["failures"].items() if count}
     for kind, count in failed.items():
         said = "; ".join(run["failure_examples"].get(kind, ()))

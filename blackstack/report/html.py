@@ -184,6 +184,12 @@ def _warnings(record: Record) -> str:
     said += [f"The client was too busy: {reason}. Such figures may be the client's own." for reason in bound]
     if any(run.tokens_counted_by != "server" for run in record.runs):
         said.append("The server sent no token counts: one token is counted for each event.")
+    if looping := [run for run in record.runs if run.looping_replies]:
+        count, good = (sum(each) for each in zip(*((run.looping_replies, run.ok) for run in looping), strict=True))
+        said.append(
+            f"{count} of {good} answers come to a loop ({looping[0].looping_examples[0]}), and again when the "
+            "question is asked alone: it is the model's way, and they count as good."
+        )
     return "".join(f'<p class="notice">{escape(line)}</p>' for line in said)
 
 

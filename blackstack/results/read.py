@@ -86,6 +86,8 @@ class Run(_Part):
     output_tokens_per_s: float
     tokens_counted_by: str = "server"
     short_replies: int = 0
+    looping_replies: int = 0
+    looping_examples: tuple[str, ...] = ()
     cooldown: Mapping[str, float] | None = None
     ttft_ms: Summary
     gap_ms: Summary

@@ -210,10 +210,8 @@ def _noted(result: results.Result, record: results.Record) -> Iterator[str]:
         for note in notes(told):
             said.setdefault(note, []).append(loads.run_of(run, of))
     for note, runs in said.items():
-        whose = (
-            "" if len(record.runs) == 1 else "each run: " if len(runs) == len(record.runs) else f"{'; '.join(runs)}: "
-        )
-        yield whose + note
+        whose = "each run: " if len(runs) == len(record.runs) else f"{'; '.join(runs)}: "
+        yield note if len(record.runs) == 1 else whose + note
 
 
 def _figures(runs: Sequence[results.Run]) -> tuple[str, ...]:
