@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -101,6 +102,12 @@ async def resolve(target: Target, dialer: Dialer) -> tuple[Target, list[dict[str
     except ConnectionRefusedError:
         raise BlockedError(
             f"nothing listens at {address.root}", why="connection refused", fix=["inv up", "inv status"]
+        ) from None
+    except ssl.SSLCertVerificationError as error:
+        raise BlockedError(
+            f"the certificate of {address.root} is not trusted here",
+            why=error.verify_message or str(error),
+            fix=["if it is your own: SSL_CERT_FILE=ITS-CA.pem inv bench …", ask],
         ) from None
     except OSError as error:
         raise BlockedError(f"cannot talk to {address.root}", why=str(error), fix=[ask, "inv status"]) from None

@@ -29,6 +29,7 @@ class Run:
 
     concurrency: int
     repeat: int
+    rate: float | None
     workload: Workload
     tally: Tally
     surroundings: dict[str, Any]
@@ -44,7 +45,8 @@ class Run:
         return {
             "concurrency": self.concurrency,
             "repeat": self.repeat,
-            "rate": self.workload.rate,
+            "rate": self.rate,
+            "arrival": self.workload.arrival if self.workload.open_loop else None,
             "warmup_excluded": self.warmup,
             **numbers,
             **goodput(self.tally, self.workload),
@@ -91,6 +93,7 @@ async def run_once(
     return Run(
         concurrency=client.peak if workload.open_loop else concurrency,
         repeat=repeat,
+        rate=supply.rate(workload),
         workload=workload,
         tally=tally,
         surroundings=around.as_dict(),

@@ -22,7 +22,7 @@ def render(result: Mapping[str, Any]) -> str:
     for run in result["runs"]:
         lines += [*_run(run), ""]
     if knee := result.get("knee"):
-        lines.append(f"knee: concurrency {knee['concurrency']} ({knee['rule']})")
+        lines.append(knee_line(knee))
     if quality := result["found"].get("quality"):
         lines += [
             f"quality: {quality['right']} of {quality['asked']} answers right, {quality['degenerate']} degenerate"
@@ -77,6 +77,15 @@ def notes(run: Mapping[str, Any]) -> list[str]:
     if run["tokens_counted_by"] != "server":
         lines.append("the server sent no usage: one token is counted for each event")
     return lines + [f"CLIENT-BOUND, no baseline: {reason}" for reason in run["client"]["bound_reasons"]]
+
+
+def knee_line(knee: Mapping[str, Any]) -> str:
+    """Return what a sweep found: where throughput ends to grow, and how far the limits were kept."""
+    line = f"knee: concurrency {knee['concurrency']} ({knee['rule']})"
+    if "within_limits" not in knee:
+        return line
+    kept = f"up to concurrency {knee['within_limits']}" if knee["within_limits"] else "at no concurrency"
+    return f"{line}; within the limits: {kept}"
 
 
 def _checked(check: Mapping[str, Any]) -> str:

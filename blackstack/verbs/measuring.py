@@ -12,7 +12,7 @@ from typing import Any
 
 from blackstack import catalog, console, host, inside, results
 from blackstack.bench import Target, Workload, measure
-from blackstack.bench.table import notes
+from blackstack.bench.table import knee_line, notes
 from blackstack.catalog import Stack
 from blackstack.errors import BlockedError, UsageError
 from blackstack.interrupt import interruptible
@@ -176,8 +176,10 @@ def _show(target: Target, result: results.Result, path: Path) -> None:
     console.table(*_table(record))
     for line in _noted(result, record):
         console.say(line)
+    if warmup := result.measured["runs"][0]["warmup_excluded"]:
+        console.say(f"in no figure: {warmup} warm-up requests before each run, and requests that failed")
     if knee := result.measured.get("knee"):
-        console.say(f"knee: concurrency {knee['concurrency']} ({knee['rule']})")
+        console.say(knee_line(knee))
     if quality := result.found_inside.get("quality"):
         console.say(f"quality: {quality['right']} of {quality['asked']} right, {quality['degenerate']} degenerate")
     for line in ceilings.lines(result):
