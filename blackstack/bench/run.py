@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from blackstack.bench.around import remarks
 from blackstack.bench.goodput import goodput
 from blackstack.bench.pulse import Meter, Standing, Viewer
 from blackstack.bench.samples import samples
@@ -54,6 +55,7 @@ class Run:
             "given_up": self._given_up(),
             **({"token_check": self.counted_again} if self.counted_again else {}),
             "surroundings": self.surroundings,
+            "remarks": list(remarks(self.surroundings)),
             "client": self.client.as_dict(
                 requested=None if free else min(self.concurrency, self.tally.requests),
                 ttft_us=ttft_us,

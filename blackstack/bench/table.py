@@ -74,6 +74,7 @@ def notes(run: Mapping[str, Any]) -> list[str]:
     if given_up:
         left = f"; {given_up['not_sent']} requests were not sent" if given_up["not_sent"] else ""
         lines.append(f"GIVEN UP: {given_up['why']}{left}")
+    lines += run["remarks"]
     if run["tokens_counted_by"] != "server":
         lines.append("the server sent no usage: one token is counted for each event")
     return lines + [f"CLIENT-BOUND, no baseline: {reason}" for reason in run["client"]["bound_reasons"]]

@@ -57,6 +57,7 @@ def page(records: Sequence[Record], comparison: Comparison | None = None) -> str
         ("distributions", "Distributions", _distributions(measured)),
         ("timeline", "Timeline", _timelines(measured)),
         ("failures", "Failures", _failures(measured)),
+        ("surroundings", "What else went on", _surroundings(measured)),
         ("details", "All measures", _details(measured)),
         ("provenance", "Provenance", _provenance(records)),
     ]
@@ -265,6 +266,17 @@ def _failures(records: Sequence[Record]) -> str:
     ]
     asked = sum(run.requests for record in records for run in record.runs)
     return "".join(parts) or (f"<p>None of {asked} requests failed.</p>" if records else "")
+
+
+def _surroundings(records: Sequence[Record]) -> str:
+    parts = []
+    for record in records:
+        body = table(tables.surroundings(record), fold=True)
+        said = dict.fromkeys(line for run in record.runs for line in run.remarks)
+        notices = "".join(f'<p class="notice calm">{escape(line)}</p>' for line in said)
+        title = f"<h3>{escape(record.name)}</h3>" if len(records) > 1 and (body or said) else ""
+        parts.append(title + notices + body)
+    return "".join(parts)
 
 
 def _details(records: Sequence[Record]) -> str:

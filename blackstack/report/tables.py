@@ -152,12 +152,12 @@ def statistics(run: Run, of: int) -> Table:
     named = [(name, told) for name, told in measures if told.n]
     lines: tuple[tuple[str, Callable[[Summary], str]], ...] = (
         ("mean", lambda told: number(told.mean)),
-        ("95 % interval of it", lambda told: _interval(told.ci95)),
+        ("95 % interval of the mean", lambda told: _interval(told.ci95)),
         ("p50", lambda told: _percentile(told, "p50")),
         ("p90", lambda told: _percentile(told, "p90")),
         ("p95", lambda told: _percentile(told, "p95")),
         ("p99", lambda told: _percentile(told, "p99")),
-        ("95 % interval of it", lambda told: _interval(told.percentile_ci95.get("p99"))),
+        ("95 % interval of p99", lambda told: _interval(told.percentile_ci95.get("p99"))),
         ("max", lambda told: number(told.max)),
         ("samples", lambda told: f"{told.n:,}"),
     )
@@ -178,6 +178,55 @@ def failures(record: Record) -> Table:
         if count
     )
     return Table(title="Failures", heads=("load", "class", "requests", "what the server said"), rows=rows)
+
+
+def surroundings(record: Record) -> Table:
+    """Return what else went on during each run; nothing where nothing was seen."""
+    of = repeats(record)
+    heads = (
+        *("load", "most running", "most waiting", "KV cache", "prefix cache", "preemptions"),
+        *("GPU W", "GPU MHz", "GPU °C", "GPU MiB", "slowed by", "CPU busy", "load average"),
+    )
+    rows = [(run_of(run, of), *_around(run)) for run in in_order(record.runs)]
+    kept = [0, *(at for at in range(1, len(heads)) if any(row[at] != NONE for row in rows))]
+    return Table(
+        title="What else went on; of each GPU its mean",
+        heads=tuple(heads[at] for at in kept),
+        rows=tuple(tuple(row[at] for at in kept) for row in rows) if len(kept) > 1 else (),
+    )
+
+
+def _around(run: Run) -> tuple[str, ...]:
+    """Return the cells of a run's surroundings."""
+    server, cards = run.surroundings.get("server") or {}, run.surroundings.get("gpu") or ()
+    cpu = run.surroundings.get("cpu") or {}
+    more = server.get("increase") or {}
+
+    def most(key: str) -> float | None:
+        return max((float(one[key]) for one in server.get("during") or () if key in one), default=None)
+
+    def of_cards(key: str) -> str:
+        return " + ".join(number(card[key]["mean"]) for card in cards if key in card) or NONE
+
+    return (
+        _count(most("running")),
+        _count(most("waiting")),
+        _part(most("kv_usage"), 1),
+        _part(more.get("prefix_cache_hits"), more.get("prefix_cache_queries")),
+        _count(more.get("preemptions")),
+        *(of_cards(key) for key in ("power_w", "graphics_mhz", "temperature_c", "memory_used_mib")),
+        ", ".join(sorted({reason for card in cards for reason in card.get("throttle_reasons", ())})) or NONE,
+        _part(cpu.get("busy_share"), 1),
+        number(cpu.get("load_after")),
+    )
+
+
+def _count(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def _part(value: float | None, of: float | None) -> str:
+    return f"{value / of:.0%}" if value is not None and of else NONE
 
 
 def effects(comparison: Comparison) -> Table:

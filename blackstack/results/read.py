@@ -101,6 +101,7 @@ class Run(_Part):
     histograms: Mapping[str, tuple[tuple[float, float], ...]] = Field(default_factory=dict)
     goodput: Mapping[str, Any] | None = None
     surroundings: Mapping[str, Any] = Field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
     client: Client = Client()
 
     @property

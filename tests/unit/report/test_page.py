@@ -277,3 +277,27 @@ def test_a_table_of_one_row_is_not_folded() -> None:
     table = Table(title="t", heads=("a", "b"), rows=(("1", "x"),))
 
     assert table.folded() == table
+
+
+def test_what_else_went_on_is_shown_where_anything_was_seen() -> None:
+    one = record(loads=(4,))
+    seen = {
+        "server": {"during": [{"running": 4.0, "waiting": 2.0, "kv_usage": 0.5}], "increase": {"preemptions": 1.0}},
+        "gpu": [{"power_w": {"mean": 401.2}, "throttle_reasons": ["sw_power_cap"]}],
+    }
+    run = one.runs[0].model_copy(update={"surroundings": seen, "remarks": ("server: up to 2 waited <b>",)})
+
+    table = tables.surroundings(one.model_copy(update={"runs": (run,)}))
+    text = html.page([one.model_copy(update={"runs": (run,)})])
+
+    assert dict(zip(table.heads, table.rows[0], strict=True)) == {
+        "load": "concurrency 4",
+        "most running": "4",
+        "most waiting": "2",
+        "KV cache": "50%",
+        "preemptions": "1",
+        "GPU W": "401.2",
+        "slowed by": "sw_power_cap",
+    }
+    assert "up to 2 waited &lt;b&gt;" in text
+    assert 'id="surroundings"' not in html.page([one])
