@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ async def _hear(pipe: Connection, tell: Callable[[Standing], None] = lambda _: N
             await arrived.wait()
         finally:
             loop.remove_reader(pipe.fileno())
+        os.set_blocking(pipe.fileno(), True)  # uvloop's readers turn it off, and a large result comes in pieces
         try:
             said: Part | Standing | BlackstackError = pipe.recv()
         except EOFError:
