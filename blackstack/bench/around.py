@@ -23,7 +23,7 @@ def remarks(surroundings: Mapping[str, Any]) -> Iterator[str]:
     for index, card in enumerate(surroundings["gpu"]):
         if reasons := card["throttle_reasons"]:
             yield f"GPU {index} slowed itself down: {', '.join(reasons)}"
-        for one in card["processes"]:
+        for one in card.get("processes", ()):
             if one["server"] is False:
                 held = f", with {one['used_mib']:,} MiB" if one["used_mib"] is not None else ""
                 who = f"process {one['pid']} {one['name']}".rstrip()

@@ -52,6 +52,7 @@ def test_the_extremes_and_the_mean_of_what_was_seen_are_told() -> None:
         ("nvmlDeviceGetTemperature", {"temperature_c"}),
         ("nvmlDeviceGetMemoryInfo", {"memory_used_mib"}),
         ("nvmlDeviceGetCurrentClocksThrottleReasons", {"throttle_reasons"}),
+        ("nvmlDeviceGetComputeRunningProcesses", {"processes"}),
     ],
 )
 def test_what_is_not_told_is_left_out_and_never_taken_for_nothing(question: str, missing: set[str]) -> None:
