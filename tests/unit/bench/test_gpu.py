@@ -129,6 +129,7 @@ def test_only_what_is_out_of_the_ordinary_is_remarked() -> None:
     }
 
     assert list(remarks({"server": quiet, "gpu": []})) == []
+    assert list(remarks({"server": quiet, "gpu": [{"samples": 2}]})) == []  # a card that tells nothing
     assert list(remarks({"server": busy, "gpu": []})) == [
         "server: up to 5 requests waited in its queue, 8 ran",
         "server: its KV cache was 99% full",
