@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -132,7 +132,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 
 
 def pairs(data: Mapping[str, str]) -> None:
     """Print names and values, one pair a line; a long value goes on under itself."""
-    _put(_listed(data))
+    _put(_listed(data.items()))
 
 
 def widths_within(heads: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> tuple[int, ...] | None:
@@ -173,16 +173,17 @@ def _blocks(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Group:
 
 
 def _block(heads: Sequence[str], cells: Sequence[str]) -> Padding:
-    told = {head.lower() if head.isupper() else head: cell for head, cell in zip(heads, cells, strict=True) if cell}
+    named = zip(heads, cells, strict=True)
+    told = [(head.lower() if head.isupper() else head, cell) for head, cell in named if cell]
     return Padding(_listed(told), (0, 0, 0, _GAP), expand=False)
 
 
-def _listed(data: Mapping[str, str]) -> Table:
+def _listed(named: Iterable[tuple[str, str]]) -> Table:
     grid = Table.grid(padding=(0, _GAP, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
-    for key, value in data.items():
-        grid.add_row(Text(key), Text(value))
+    for name, value in named:
+        grid.add_row(Text(name), Text(value))
     return grid
 
 

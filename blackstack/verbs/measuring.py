@@ -202,7 +202,7 @@ def _table(record: results.Record) -> tuple[tuple[str, ...], list[tuple[str, ...
         ]
         if of > 1:
             rows.append((load.short, "median", str(sum(run.requests for run in load.runs)), *_figures(load.runs)))
-    return (*heads, "TTFT p50", "p99", "GAP p50", "p99", "TOKENS/S", "FAILED"), rows
+    return (*heads, "TTFT p50", "TTFT p99", "GAP p50", "GAP p99", "TOKENS/S", "FAILED"), rows
 
 
 def _noted(result: results.Result, record: results.Record) -> Iterator[str]:

@@ -95,6 +95,14 @@ def test_a_row_for_which_there_is_no_room_is_a_block(capsys: pytest.CaptureFixtu
     ]
 
 
+def test_a_block_shows_every_cell_also_under_heads_of_one_name(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("a-long-name-of-a-row", "1", "2")]
+
+    lines = printed(lambda: console.table(("NAME", "p99", "p99"), rows), 20, capsys)
+
+    assert lines == ["a-long-name-of-a-row", "  p99  1", "  p99  2"]
+
+
 def test_a_wide_letter_takes_two_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(lambda: console.table(("A", "B"), [("한국", "x")]), 80, capsys) == ["A     B", "한국  x"]
 
