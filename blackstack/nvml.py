@@ -113,6 +113,18 @@ class Card:
             return None
         return Memory(total_mib=told.total >> 20, free_mib=told.free >> 20, used_mib=told.used >> 20)
 
+    def processes(self) -> dict[int, int | None]:
+        """Return who holds the card's memory: MiB by process id, None where the driver does not tell (WSL2)."""
+        running = [
+            process
+            for kind in ("Compute", "Graphics")  # a process may be in both lists
+            for process in self.ask(f"nvmlDeviceGet{kind}RunningProcesses")
+            or self.ask(f"nvmlDeviceGet{kind}RunningProcesses_v2")  # the name of older drivers
+            or ()
+        ]
+        told = ((process.pid, process.usedGpuMemory) for process in running)
+        return {pid: None if used is None else used >> 20 for pid, used in told}
+
 
 def _binding() -> Any:  # noqa: ANN401
     try:
