@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 task = partial(any_task, auto_shortflags=False)
 
 STACK = {"stack": "a name from `inv stacks` (default: the one that is up, or $STACK, or llamacpp-cpu)"}
+REQUESTS = 12  # of a run of `inv bench`, where nobody says it
 HOW = {
     **STACK,
     "runtime": "docker, process, or auto: Docker where an engine answers",
@@ -281,8 +282,8 @@ def diagnose(
         "model": "the model's name there (default: the only one it serves)",
         "api_key_env": "the variable that holds the key for --url; without it none is sent",
         "concurrency": "requests in flight; several, as 1,8,32, are measured one after the other",
-        "requests": "how many are measured at each concurrency",
-        "output_tokens": "tokens that each request asks for",
+        "requests": "how many are measured at each concurrency (default: 12; a trace is replayed whole)",
+        "output_tokens": "tokens that each request asks for (default: the prompts' own; chat 64, code 150, long 200)",
         "input_tokens": "exact length of the prompts, counted by the server (default: as they are)",
         "prompts": "chat, code, long, korean, or a file: JSON lines, ShareGPT, a trace",
         "rate": "an open loop: requests a second, whatever the server manages (default: a closed loop)",
@@ -295,6 +296,7 @@ def diagnose(
         "turns": "of a conversation; the server's own answers are part of the next prompt",
         "shared_prefix": "words that all prompts begin with, to measure a prefix cache",
         "salt": "--no-salt lets a prefix cache answer for the model",
+        "ignore_eos": "--no-ignore-eos lets answers end where the model ends them: every run has other work then",
         "check_tokens": "count some answers again with the server's tokenizer",
         "workers": "processes that share the load, for when one core is not enough",
         "quality": "also ask questions whose answers are known",
@@ -302,6 +304,7 @@ def diagnose(
         "repeats": "how often the whole is measured",
         "warmup": "requests before, which are not counted",
         "seed": "the same seed gives the same prompts",
+        "timeout": "seconds for one request, from its sending to its end; after two of them in silence the run ends",
         "json_": "print the record, and nothing else, on standard output",
         "out": "the file to write (default: a new one in results/)",
     }
@@ -313,8 +316,8 @@ def bench(
     model: str | None = None,
     api_key_env: str | None = None,
     concurrency: str = "1,4",
-    requests: str = "12",
-    output_tokens: str = "64",
+    requests: str | None = None,
+    output_tokens: str | None = None,
     input_tokens: str | None = None,
     prompts: str = "chat",
     rate: str | None = None,
@@ -331,9 +334,11 @@ def bench(
     repeats: str = "1",
     warmup: str = "2",
     seed: str = "0",
+    timeout: str = "120",
     out: str | None = None,
     *,
     salt: bool = True,
+    ignore_eos: bool = True,
     check_tokens: bool = False,
     quality: bool = False,
     json_: bool = False,
@@ -341,13 +346,16 @@ def bench(
     """Measure a server: time to first token, gaps between tokens, tokens per second."""
     with friendly():
         from blackstack.bench import Workload
+        from blackstack.bench.sources import usual_requests, usual_tokens
         from blackstack.verbs import measuring
 
         workload = Workload(
             **_loads(concurrency, sweep),
             **_limits(slo),
-            requests=_whole_numbers("requests", requests)[0],
-            output_tokens=_whole_numbers("output-tokens", output_tokens)[0],
+            requests=_whole_numbers("requests", requests)[0]
+            if requests
+            else usual_requests(arrival, prompts, otherwise=REQUESTS),
+            output_tokens=_whole_numbers("output-tokens", output_tokens)[0] if output_tokens else usual_tokens(prompts),
             input_tokens=_whole_numbers("input-tokens", input_tokens)[0] if input_tokens else None,
             prompts=prompts,
             rate=_number("rate", rate),
@@ -358,6 +366,7 @@ def bench(
             turns=_whole_numbers("turns", turns)[0],
             shared_prefix=_whole_numbers("shared-prefix", shared_prefix, lowest=0)[0],
             salt=salt,
+            ignore_eos=ignore_eos,
             check_tokens=check_tokens,
             workers=_whole_numbers("workers", workers)[0],
             quality=quality,
@@ -365,6 +374,7 @@ def bench(
             repeats=_whole_numbers("repeats", repeats)[0],
             warmup=_whole_numbers("warmup", warmup, lowest=0)[0],
             seed=_whole_numbers("seed", seed, lowest=0)[0],
+            timeout_s=_number("timeout", timeout) or 0.0,
         )
         order = measuring.Order(stack=stack, url=url, model=model, api_key_env=api_key_env, out=out, as_json=json_)
         measuring.bench(order, workload)
@@ -748,7 +758,7 @@ def compare(
     runtime: str = "auto",
     concurrency: str = "1,4",
     requests: str = "12",
-    output_tokens: str = "64",
+    output_tokens: str | None = None,
     prompts: str = "chat",
     *,
     json_: bool = False,
@@ -757,6 +767,7 @@ def compare(
     """Say which of two is faster, how sure that is, and what else differs."""
     with friendly():
         from blackstack.bench import Workload
+        from blackstack.bench.sources import usual_tokens
         from blackstack.verbs import comparing
 
         sides = comparing.Sides(
@@ -771,7 +782,7 @@ def compare(
         workload = Workload(
             concurrency=_whole_numbers("concurrency", concurrency),
             requests=_whole_numbers("requests", requests)[0],
-            output_tokens=_whole_numbers("output-tokens", output_tokens)[0],
+            output_tokens=_whole_numbers("output-tokens", output_tokens)[0] if output_tokens else usual_tokens(prompts),
             prompts=prompts,
         )
         leave(comparing.compare(sides, workload))

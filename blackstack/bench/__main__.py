@@ -12,11 +12,13 @@ from pathlib import Path
 from blackstack.bench.arrivals import ARRIVALS
 from blackstack.bench.measure import measure
 from blackstack.bench.prompts import SETS
+from blackstack.bench.sources import usual_requests
 from blackstack.bench.table import render
 from blackstack.bench.target import EXAMPLE, Target
 from blackstack.bench.workload import PATHS, Workload
 from blackstack.errors import BlackstackError, InterruptedRunError
 
+REQUESTS = 24
 FAILED = 1  # requests failed: the numbers are of those that did not
 
 
@@ -26,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         workload = workload_of(arguments)
         target = Target(url=arguments.url, model=arguments.model, api_key=os.environ.get("API_KEY"))
-        result = measure(target, workload, progress=_say, pulse=_pulse if sys.stderr.isatty() else None).as_dict()
+        pulse = _pulse if sys.stderr.isatty() else None
+        result = measure(target, workload, progress=_say, pulse=pulse, warn=_say).as_dict()
     except KeyboardInterrupt:
         _say("stopped; nothing is left running")
         return InterruptedRunError.exit_code
@@ -38,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.out.write_text(text + "\n", encoding="utf-8")
         _say(f"written to {arguments.out}")
     print(text if arguments.json else render(result))  # noqa: T201 - the result is the output
+    if given_up := result["runs"][-1]["given_up"]:
+        answered = sum(run["ok"] for run in result["runs"])
+        _say(f"given up: {given_up['why']}; {answered} requests were answered before")
     return FAILED if any(run["ok"] < run["requests"] for run in result["runs"]) else 0
 
 
@@ -55,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         "--concurrency", type=numbers, default=(1,), help="requests in flight, such as 1,64: a run for each"
     )
     it.add_argument("--sweep-to", type=int, help="double the concurrency up to this, until throughput stops growing")
-    it.add_argument("--requests", type=int, default=24, help="requests a run (default: %(default)s)")
+    it.add_argument("--requests", type=int, help="requests a run (default: 24; a trace is replayed whole)")
     it.add_argument("--input-tokens", type=int, help="exact length of each prompt")
     it.add_argument("--output-tokens", type=int, help="length of each answer (default: the prompt set's)")
     it.add_argument("--prompts", default="chat", help=f"{sets}; or a file .jsonl or .json")
@@ -70,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--turns", type=int, default=1, help="of a conversation, which holds the server's own answers")
     it.add_argument("--check-tokens", action="store_true", help="count some answers again with the server's tokenizer")
     it.add_argument("--no-salt", action="store_true", help="let a prefix cache answer for the model")
+    it.add_argument("--no-ignore-eos", action="store_true", help="let answers end where the model ends them")
     it.add_argument("--slo-ttft", type=float, help="ms; a request within all of these is in the goodput")
     it.add_argument("--slo-tpot", type=float, help="ms")
     it.add_argument("--slo-e2e", type=float, help="ms")
@@ -87,7 +94,7 @@ def workload_of(arguments: argparse.Namespace) -> Workload:
     return Workload(
         concurrency=arguments.concurrency,
         sweep_to=arguments.sweep_to,
-        requests=arguments.requests,
+        requests=arguments.requests or usual_requests(arguments.arrival, arguments.prompts, otherwise=REQUESTS),
         input_tokens=arguments.input_tokens,
         output_tokens=arguments.output_tokens,
         prompts=arguments.prompts,
@@ -105,6 +112,7 @@ def workload_of(arguments: argparse.Namespace) -> Workload:
         check_tokens=arguments.check_tokens,
         shared_prefix=arguments.shared_prefix,
         salt=not arguments.no_salt,
+        ignore_eos=not arguments.no_ignore_eos,
         slo_ttft_ms=arguments.slo_ttft,
         slo_tpot_ms=arguments.slo_tpot,
         slo_e2e_ms=arguments.slo_e2e,

@@ -25,6 +25,9 @@ class Backlog:
     Args:
         on_reply: what is done with each reply.
         refill: prepares one more request and returns True, or returns False where enough are ready.
+
+    Attributes:
+        heard_ns: when the newest packet came of those that are here.
     """
 
     def __init__(self, on_reply: Callable[[Reply], None], refill: Callable[[], bool] = lambda: False) -> None:
@@ -36,12 +39,14 @@ class Backlog:
         self._readers: dict[Exchange, Reader] = {}
         self._awake = False
         self.alive = False
+        self.heard_ns = 0
 
     def feed(self, exchange: Exchange, stamps: list[int], packets: list[bytes]) -> None:
         """Take packets to be read."""
         size = sum(map(len, packets))
         self._waiting.append((exchange, stamps, packets, size))
         self._bytes += size
+        self.heard_ns = max(self.heard_ns, stamps[-1])
         self.wake()
 
     def finish(self, exchange: Exchange) -> None:

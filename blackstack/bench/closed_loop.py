@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from blackstack.bench.failures import reason
 from blackstack.bench.load import Load
 from blackstack.bench.reading import Reply
 from blackstack.bench.stream import Connection, Exchange, clock_ns
@@ -52,7 +53,7 @@ class ClosedLoop(Load):
             return
         connection, following = reply.tag
         self._held -= 1
-        over = self._deadline_ns is not None and clock_ns() >= self._deadline_ns
+        over = bool(self.given_up) or (self._deadline_ns is not None and clock_ns() >= self._deadline_ns)
         if reply.failure is None and not over:
             self._again.append(following(reply.text))
         self._start(connection)
@@ -92,7 +93,7 @@ class ClosedLoop(Load):
                 connection = await self._dial()
             except (OSError, TimeoutError) as error:
                 if request := self._take():
-                    self._fail(request, str(error) or type(error).__name__)
+                    self._fail(request, reason(error))
                 await asyncio.sleep(REDIAL_S)
             else:
                 self._next(connection)

@@ -17,12 +17,26 @@ CLASSES: Final[dict[str, str]] = {
 }
 
 
+def reason(error: BaseException) -> str:
+    """Return why a connection failed, in words; the system's own are a number and an address."""
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, TimeoutError):
+        return "no answer to the connection"
+    return str(error) or type(error).__name__
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong with one request: a class, and what the server said."""
+    """What went wrong with one request: a class, and what the server said.
+
+    Attributes:
+        doubtful: it may be the model's way and no failure; the same question, asked again alone, can tell.
+    """
 
     kind: str
     detail: str = ""
+    doubtful: bool = False
 
     def __post_init__(self) -> None:
         assert self.kind in CLASSES, self.kind  # noqa: S101 - a class that the result does not know

@@ -1,4 +1,4 @@
-"""The GPU while the load runs: power, clocks, temperature, memory, and why it slowed down.
+"""The GPU while the load runs: power, clocks, temperature, memory, why it slowed down, and whose processes are on it.
 
 Without a driver there is no GPU to read, and the result says so; what a card or its driver does not tell is left out.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Final
 
+from blackstack.bench.machine import name_of
 from blackstack.nvml import Card, Nvml, NvmlError
 
 GRAPHICS_CLOCK, MEMORY_CLOCK, TEMPERATURE = 0, 2, 0
@@ -31,22 +32,35 @@ class Gpu:
     def __init__(self, library: Any = None) -> None:  # noqa: ANN401 - the binding has no types
         self._cards: list[Card] = []
         self._samples: list[list[dict[str, Any]]] = []
+        self._held: list[dict[int, int | None]] = []  # of each GPU, what each process held at most, in MiB
         with contextlib.suppress(NvmlError):
             nvml = Nvml(library)
             for index in range(nvml.count()):
                 with contextlib.suppress(NvmlError):
                     self._cards.append(nvml.card(index))
                     self._samples.append([])
+                    self._held.append({})
+
+    @property
+    def present(self) -> bool:
+        """Tell whether there is any GPU to look at."""
+        return bool(self._cards)
 
     def sample(self) -> None:
         """Take one sample of each GPU."""
-        for card, samples in zip(self._cards, self._samples, strict=True):
+        for card, samples, held in zip(self._cards, self._samples, self._held, strict=True):
             samples.append(_look(card))
+            for pid, used in _processes(card):
+                held[pid] = max((mib for mib in (used, held.get(pid)) if mib is not None), default=None)
 
-    def as_dict(self) -> list[dict[str, Any]]:
-        """Return, for each GPU, the extremes and the mean of what was seen."""
+    def as_dict(self, server: frozenset[int] | None = None) -> list[dict[str, Any]]:
+        """Return, for each GPU, the extremes and the mean of what was seen, and who used it.
+
+        Args:
+            server: the processes of the server; None where they are not known.
+        """
         told = []
-        for samples in self._samples:
+        for samples, held in zip(self._samples, self._held, strict=True):
             numbers = {
                 key: {"min": min(seen), "mean": round(sum(seen) / len(seen), 2), "max": max(seen)}
                 for key in ("power_w", "graphics_mhz", "memory_mhz", "temperature_c", "memory_used_mib")
@@ -54,7 +68,11 @@ class Gpu:
             }
             known = [sample["throttle"] for sample in samples if sample["throttle"] is not None]
             reasons = {"throttle_reasons": sorted({reason for seen in known for reason in seen})} if known else {}
-            told.append({"samples": len(samples), **numbers, **reasons})
+            processes = [
+                {"pid": pid, "name": name_of(pid), "used_mib": used, "server": pid in server if server else None}
+                for pid, used in sorted(held.items())
+            ]
+            told.append({"samples": len(samples), **numbers, **reasons, "processes": processes})
         return told
 
 
@@ -69,3 +87,9 @@ def _look(card: Card) -> dict[str, Any]:
         "memory_used_mib": memory.used_mib if memory else None,
         "throttle": None if reasons is None else [name for bit, name in REASONS.items() if reasons & bit],
     }
+
+
+def _processes(card: Card) -> list[tuple[int, int | None]]:
+    """Return who uses a GPU, and how many MiB each holds: None in a container or under WSL, where that is not told."""
+    found = card.ask("nvmlDeviceGetComputeRunningProcesses") or []
+    return [(one.pid, None if one.usedGpuMemory is None else one.usedGpuMemory >> 20) for one in found]

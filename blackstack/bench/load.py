@@ -18,11 +18,16 @@ from blackstack.bench.watch import Gauge
 
 DIALS = 64  # connections that are opened at a time; more would overflow a server's queue
 GIVE_UP = 10  # dials in a row that nobody answers: the server is gone
+HUNG = 2  # time-outs in a row without a byte for anybody: it hangs
 LONGEST_LOOK_S = 0.25
 
 
 class Load(abc.ABC):
     """The base of the load shapes.
+
+    Attributes:
+        quiet_s: for how long requests have waited and nothing has come for any of them; looked at now and then.
+        given_up: why nothing more is sent, where the server is gone or hangs.
 
     Args:
         dialer: opens connections.
@@ -58,6 +63,14 @@ class Load(abc.ABC):
         self.gauge = Gauge()
         self.connect = Distribution()
         self.reconnects = 0
+        self.quiet_s = 0.0
+        self.given_up = ""
+        self._heard_ns = 0  # since when nothing has come
+
+    @property
+    def packets(self) -> int:
+        """Return how many packets have come of the answers that have not ended."""
+        return sum(connection.packets for connection in self._open if connection.exchange is not None)
 
     async def connect_all(self, count: int) -> None:
         """Open connections, before any clock runs. Raises OSError or TimeoutError, in a group."""
@@ -75,6 +88,7 @@ class Load(abc.ABC):
         """Send all requests and wait for the last answer."""
         if self._duration_ns is not None:
             self._deadline_ns = clock_ns() + self._duration_ns
+        self._heard_ns = clock_ns()
         sweeper = asyncio.create_task(self._sweep())
         try:
             self._begin()
@@ -165,14 +179,29 @@ class Load(abc.ABC):
         self._backlog.finish(exchange)
         self._refused += 1
         if self._refused >= GIVE_UP:
-            self._empty = True
+            self.give_up(f"{why}, {GIVE_UP} times in a row")
+
+    def give_up(self, why: str) -> None:
+        """Send nothing more."""
+        self.given_up = self.given_up or why
+        self._empty = True
 
     async def _sweep(self) -> None:
         """Give up what takes too long. One look at all of them now and then is cheaper than a timer for each."""
         while True:
             await asyncio.sleep(min(LONGEST_LOOK_S, self._timeout_ns / 4e9))
-            late = clock_ns() - self._timeout_ns
+            now = clock_ns()
+            self._listen(now)
+            late = now - self._timeout_ns
             for connection in list(self._open):
                 exchange = connection.exchange
                 if exchange is not None and exchange.sent_ns < late:
                     connection.abort("timeout")
+
+    def _listen(self, now: int) -> None:
+        """See for how long nothing has come; a server that is asked nothing is not silent."""
+        heard = max((connection.heard_ns for connection in self._open), default=0)
+        self._heard_ns = max(self._heard_ns, self._backlog.heard_ns, heard) if self.gauge.now else now
+        self.quiet_s = (now - self._heard_ns) / 1e9
+        if now - self._heard_ns > HUNG * self._timeout_ns:
+            self.give_up(f"nothing came for anybody within {HUNG} time-outs of {self._timeout_ns / 1e9:g} s")

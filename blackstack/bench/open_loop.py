@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
+from blackstack.bench.failures import reason
 from blackstack.bench.load import Load
 from blackstack.bench.reading import Reply
 from blackstack.bench.request import Request
@@ -39,7 +40,8 @@ class OpenLoop(Load):
         offset = next(self.offsets, None)
         if offset is not None:
             self._due_ns = self._begun_ns + round(offset * 1e9)
-        if offset is None or (self._deadline_ns is not None and self._due_ns >= self._deadline_ns):
+        over = self._deadline_ns is not None and self._due_ns >= self._deadline_ns
+        if offset is None or over or self.given_up:
             self._empty = True
             self.gauge.close(clock_ns())
             self._finish_if_over()
@@ -82,7 +84,7 @@ class OpenLoop(Load):
         try:
             connection = await self._dial()
         except (OSError, TimeoutError) as error:
-            self._fail(request, str(error) or type(error).__name__, due_ns)
+            self._fail(request, reason(error), due_ns)
         else:
             self._send(connection, request, due_ns)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from dataclasses import dataclass, replace
 from typing import Any
 
-from blackstack.bench.reading import OK, Reader
+from blackstack.bench.failures import reason
+from blackstack.bench.reading import OK, Reader, Reply
 from blackstack.bench.request import Envelope, Request
 from blackstack.bench.stream import Connection, Dialer, Exchange
 from blackstack.bench.target import Target
@@ -54,6 +56,20 @@ def _nothing(_connection: Connection, _exchange: Exchange) -> None:
 
 async def fetch(dialer: Dialer, request: Request, *, timeout_s: float = PATIENCE_S) -> Page:
     """Send one request on a connection of its own; raise OSError or TimeoutError where no answer came."""
+    exchange, reader = await _exchange(dialer, request, timeout_s)
+    status, body = reader.plain()
+    if exchange.end != "complete" or not status:
+        raise ConnectionResetError(exchange.detail or "closed before the answer was complete")
+    return Page(status=status, body=body)
+
+
+async def ask(dialer: Dialer, request: Request, *, timeout_s: float) -> Reply:
+    """Send one request whose answer is a stream, and judge it; raise OSError or TimeoutError where none came."""
+    exchange, reader = await _exchange(dialer, request, timeout_s)
+    return reader.finish(exchange)
+
+
+async def _exchange(dialer: Dialer, request: Request, timeout_s: float) -> tuple[Exchange, Reader]:
     collector = _Collector()
     connection = Connection(collector, _nothing, _nothing)
     await dialer.connect(connection)
@@ -63,10 +79,7 @@ async def fetch(dialer: Dialer, request: Request, *, timeout_s: float = PATIENCE
             exchange = await collector.done
     finally:
         connection.abort("cancelled")
-    status, body = collector.reader.plain()
-    if exchange.end != "complete" or not status:
-        raise ConnectionResetError(exchange.detail or "closed before the answer was complete")
-    return Page(status=status, body=body)
+    return exchange, collector.reader
 
 
 async def resolve(target: Target, dialer: Dialer) -> tuple[Target, list[dict[str, Any]]]:
@@ -83,12 +96,18 @@ async def resolve(target: Target, dialer: Dialer) -> tuple[Target, list[dict[str
     except TimeoutError:
         raise BlockedError(
             f"{address.root} does not answer",
-            why="GET /v1/models got no answer in time",
+            why=f"GET /v1/models got no answer within {PATIENCE_S:g} s",
             fix=["inv status", ask],
         ) from None
     except ConnectionRefusedError:
         raise BlockedError(
             f"nothing listens at {address.root}", why="connection refused", fix=["inv up", "inv status"]
+        ) from None
+    except ssl.SSLCertVerificationError as error:
+        raise BlockedError(
+            f"the certificate of {address.root} is not trusted here",
+            why=error.verify_message or str(error),
+            fix=["if it is your own: SSL_CERT_FILE=ITS-CA.pem inv bench …", ask],
         ) from None
     except OSError as error:
         raise BlockedError(f"cannot talk to {address.root}", why=str(error), fix=[ask, "inv status"]) from None
@@ -127,12 +146,18 @@ def _choose(target: Target, served: list[str], ask: str) -> str:
     return target.model
 
 
-def complaint(error: BaseException) -> BlackstackError:
-    """Turn a connection that failed while the load was prepared into an error for people."""
+def first_of(error: BaseException) -> BaseException:
+    """Return the first error of a group."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    return error
+
+
+def complaint(error: BaseException) -> BlackstackError:
+    """Turn a connection that failed while the load was prepared into an error for people."""
+    first = first_of(error)
     return BlockedError(
         "the server does not take the connections that the load needs",
-        why=str(error) or type(error).__name__,
+        why=reason(first),
         fix=["ask for a lower --concurrency", "inv status"],
     )

@@ -14,7 +14,7 @@ import httptools
 
 from blackstack.bench.chunks import take
 from blackstack.bench.failures import Failure
-from blackstack.bench.garbage import degenerate
+from blackstack.bench.garbage import degenerate, one_token
 from blackstack.bench.shape import Shape, unescape
 from blackstack.bench.sse import MalformedEventError, read_event
 from blackstack.bench.stream import Exchange
@@ -34,6 +34,7 @@ class Reply:
         cached_tokens: prompt tokens that the server says it took from its prefix cache.
         failure: why this reply is in no statistic; None for a good one.
         turn: which one of a conversation it is, from 1; 0 where there is none.
+        wire: what was sent, where the failure is doubtful and may be looked at a second time.
     """
 
     scheduled_us: int
@@ -50,6 +51,7 @@ class Reply:
     failure: Failure | None = None
     turn: int = 0
     tag: object = None
+    wire: bytes = field(default=b"", repr=False)  # it may hold a key
 
 
 @dataclass(slots=True)
@@ -229,6 +231,7 @@ class Reader:
         text = unescape(b"".join(self._texts))
         usage = self._told.usage
         counted = isinstance(usage.get("completion_tokens"), int)
+        failure = self._judge(exchange, text)
         return Reply(
             scheduled_us=exchange.scheduled_ns // 1000,
             sent_us=exchange.sent_ns // 1000,
@@ -241,9 +244,10 @@ class Reader:
             finish=self._told.finish,
             text=text,
             asked_tokens=exchange.request.output_tokens,
-            failure=self._judge(exchange, text),
+            failure=failure,
             turn=exchange.request.turn,
             tag=exchange.tag,
+            wire=exchange.request.wire if failure and failure.doubtful else b"",
         )
 
     def plain(self) -> tuple[int, bytes]:
@@ -266,7 +270,9 @@ class Reader:
             (not events, "empty", f"finish_reason {told.finish}"),
             (garbage, "garbage", garbage),
         )
-        return next((Failure(kind, detail) for seen, kind, detail in signs if seen), None)
+        kind, detail = next(((kind, detail) for seen, kind, detail in signs if seen), ("", ""))
+        doubtful = kind == "garbage" and not one_token(self._texts)
+        return Failure(kind, detail, doubtful) if kind else None
 
 
 def completed(event_ends: list[int], packet_ends: list[int], stamps: Sequence[int]) -> list[int]:

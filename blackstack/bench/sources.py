@@ -48,6 +48,16 @@ def is_file(name: str) -> bool:
     return name.endswith(FILES)
 
 
+def usual_requests(arrival: str, source: str, *, otherwise: int) -> int:
+    """Return how many requests a run has where nobody said it: a trace is replayed whole."""
+    return len(read_file(Path(source))) if arrival == "replay" and is_file(source) else otherwise
+
+
+def usual_tokens(source: str) -> int | None:
+    """Return how long answers are where nobody said it: a set's own length; None where a file says it row by row."""
+    return SETS[source].output_tokens if source in SETS else None
+
+
 def built_in(name: str, *, seed: str) -> Iterator[Prompt]:
     """Yield the prompts of a set for ever, in an order that only the seed decides."""
     draw = random.Random(f"{name}/{seed}")  # noqa: S311 - reproducible, not secret

@@ -88,6 +88,7 @@ class Connection(asyncio.Protocol):
         self._missing: int | None = None  # bytes to come where the head told the length
         self._ended: Callable[[bytes], bool] = self._ended_in_head
         self._closing = False
+        self._handed = 0  # packets of this answer that were handed on before its end
         self.exchange: Exchange | None = None
         self.connect_us = 0
         self.used = 0
@@ -96,6 +97,16 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         """Tell whether another request may be sent."""
         return self._transport is not None and not self._closing and self.exchange is None
+
+    @property
+    def packets(self) -> int:
+        """Return how many packets of the answer that is coming there have been."""
+        return self._handed + len(self._packets)
+
+    @property
+    def heard_ns(self) -> int:
+        """Return when the newest packet of the answer that is coming came; 0 where none has."""
+        return self._stamps[-1] if self._stamps else 0
 
     def attach(self, sock: socket.socket | None, connect_us: int) -> None:
         """Remember the plain socket, which takes a request at once; a transport would send it one turn later."""
@@ -190,6 +201,7 @@ class Connection(asyncio.Protocol):
         exchange.end_ns = self._stamps[-1] if end == "complete" and self._stamps else clock_ns()
         stamps, packets = self._stamps, self._packets
         self._stamps, self._packets = [], []
+        self._handed = 0
         self._ended = self._ended_in_head
         self.exchange = None
         if self._closing and self._transport is not None:
@@ -206,6 +218,7 @@ class Connection(asyncio.Protocol):
         if self.exchange is not None:
             # The last chunk may lie across the border, so the newest packets stay here.
             self._sink.feed(self.exchange, self._stamps[:-TAIL_PACKETS], self._packets[:-TAIL_PACKETS])
+            self._handed += len(self._packets) - TAIL_PACKETS
             del self._stamps[:-TAIL_PACKETS], self._packets[:-TAIL_PACKETS]
 
 

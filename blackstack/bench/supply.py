@@ -86,6 +86,13 @@ class Supply:
             ramp_s=workload.ramp_s,
         )
 
+    def rate(self, workload: Workload) -> float | None:
+        """Return how many requests a second are asked for; of a trace its mean, of a closed loop none."""
+        if workload.arrival != "replay":
+            return workload.rate
+        moments = self._moments(workload)[: workload.requests]
+        return round((len(moments) - 1) / moments[-1], 4) if moments[-1] > 0 else None
+
     def _prompts(self, workload: Workload, *, seed: str) -> Iterator[Prompt]:
         if self.words is not None and workload.input_tokens is not None:
             return self.words.prompts(workload.input_tokens, seed=seed)

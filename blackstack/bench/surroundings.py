@@ -1,4 +1,4 @@
-"""What else went on while the load ran: the server's own metrics, and the GPU.
+"""What else went on while the load ran: the server's own metrics, the GPU and who used it, and the processors.
 
 Both are read in between, from the loop of the load itself, once in a second or less often. A scrape that takes long is
 left out, never waited for.
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from blackstack.bench.gpu import Gpu
+from blackstack.bench.machine import Processors, server_processes
 from blackstack.bench.probe import fetch
 from blackstack.bench.reading import OK
 from blackstack.bench.request import Envelope
@@ -76,17 +77,24 @@ class Surroundings:
     _samples: list[dict[str, Any]] = field(default_factory=list)
     _task: asyncio.Task[None] | None = None
     _begun_ns: int = 0
+    _processors: Processors | None = None
+    _busy: dict[str, Any] = field(default_factory=dict)
+    _server: frozenset[int] | None = None
 
     async def begin(self) -> None:
         """Look once, and then again and again."""
+        self._server = server_processes(self.target.address) if self.gpu.present else None
+        self._processors = Processors()
+        self.gpu.sample()  # a run that is over within a period has this one and the last
         self._dialer = Dialer(self.target.address, timeout_s=PATIENCE_S)
         self._begun_ns = clock_ns()
         self._before = await self._scrape()
-        self.gpu.sample()  # a run that is over within a period has these two
         self._task = asyncio.create_task(self._watch())
 
     async def end(self) -> None:
         """Look for the last time."""
+        if self._processors is not None:
+            self._busy = self._processors.as_dict()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -100,10 +108,13 @@ class Surroundings:
         return {
             "server": {
                 "available": bool(self._before),
+                "before": pick(self._before, NAMES),
                 "during": self._samples,
+                "after": pick(self._after, NAMES),
                 "increase": {name: after[name] - value for name, value in before.items() if name in after},
             },
-            "gpu": self.gpu.as_dict(),
+            "gpu": self.gpu.as_dict(self._server),
+            "cpu": self._busy,
         }
 
     async def _watch(self) -> None:

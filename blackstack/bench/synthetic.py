@@ -73,7 +73,10 @@ def tokenizer(target: Target, dialer: Dialer, **options: bool) -> Count:
     async def count(text: str) -> int | None:
         # vLLM and SGLang call it prompt, llama.cpp content; each ignores the other's name
         asked = {"model": target.model, "prompt": text, "content": text, **options}
-        page = await fetch(dialer, envelope.post("/tokenize", asked))
+        try:
+            page = await fetch(dialer, envelope.post("/tokenize", asked))
+        except (OSError, TimeoutError):
+            return None
         told = page.json()
         if page.status != OK or not isinstance(told, dict):
             return None

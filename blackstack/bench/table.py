@@ -22,7 +22,7 @@ def render(result: Mapping[str, Any]) -> str:
     for run in result["runs"]:
         lines += [*_run(run), ""]
     if knee := result.get("knee"):
-        lines.append(f"knee: concurrency {knee['concurrency']} ({knee['rule']})")
+        lines.append(knee_line(knee))
     if quality := result["found"].get("quality"):
         lines += [
             f"quality: {quality['right']} of {quality['asked']} answers right, {quality['degenerate']} degenerate"
@@ -38,8 +38,9 @@ def _run(run: Mapping[str, Any]) -> list[str]:
             f"{run['output_tokens_per_s']:.1f} output tokens/s in {run['duration_s']:.2f} s "
             f"({run['warmup_excluded']} warm-up requests before)"
         ),
-        f"  {'':<16}" + "".join(f"{head:>{18 if head == 'ci95' else 10}}" for head in HEADS),
     ]
+    if run["ok"]:
+        lines.append(f"  {'':<16}" + "".join(f"{head:>{18 if head == 'ci95' else 10}}" for head in HEADS))
     for title, key in MEASURES:
         numbers = run[key]
         if numbers["n"]:
@@ -49,25 +50,43 @@ def _run(run: Mapping[str, Any]) -> list[str]:
 
 def notes(run: Mapping[str, Any]) -> list[str]:
     """Return what a reader of a run's numbers must know, a line each."""
-    lines = []
+    lines, given_up = [], run["given_up"]
     if "goodput" in run:
         share, rate = run["goodput"]["share"], run["goodput"]["requests_per_s"]
         lines.append(f"goodput: {share:.1%} of all requests within their limits, {rate:.2f} a second")
     turns = [(turn["turn"], turn["ttft_ms"]) for turn in run.get("by_turn", ())]
     lines += [f"turn {number}: TTFT {told['mean']:.2f} ms, {told['n']} requests" for number, told in turns]
-    if (left_out := run["cooldown"]["excluded_s"]) >= run["duration_s"] * WORTH_SAYING:
+    if (left_out := run["cooldown"]["excluded_s"]) > run["duration_s"] * WORTH_SAYING:
         lines.append(f"cool-down: the last {left_out:.2f} s, when nothing was left to send, are in no throughput")
     if check := run.get("token_check"):
         lines.append(_checked(check))
-    if few := run["ttft_ms"].get("too_few"):
+    if few := [] if given_up else run["ttft_ms"].get("too_few"):
         lines.append(f"too few samples for {', '.join(few)}: take them as hints")
+    if looping := run["looping_replies"]:
+        lines.append(
+            f"{looping} of {run['ok']} answers come to a loop ({run['looping_examples'][0]}), and again when asked "
+            "alone: the model's way, counted as good"
+        )
     failed = {kind: count for kind, count in run["failures"].items() if count}
     for kind, count in failed.items():
         said = "; ".join(run["failure_examples"].get(kind, ()))
         lines.append(f"failed: {count} {kind}{f' ({said})' if said else ''}")
+    if given_up:
+        left = f"; {given_up['not_sent']} requests were not sent" if given_up["not_sent"] else ""
+        lines.append(f"GIVEN UP: {given_up['why']}{left}")
+    lines += run["remarks"]
     if run["tokens_counted_by"] != "server":
         lines.append("the server sent no usage: one token is counted for each event")
     return lines + [f"CLIENT-BOUND, no baseline: {reason}" for reason in run["client"]["bound_reasons"]]
+
+
+def knee_line(knee: Mapping[str, Any]) -> str:
+    """Return what a sweep found: where throughput ends to grow, and how far the limits were kept."""
+    line = f"knee: concurrency {knee['concurrency']} ({knee['rule']})"
+    if "within_limits" not in knee:
+        return line
+    kept = f"up to concurrency {knee['within_limits']}" if knee["within_limits"] else "at no concurrency"
+    return f"{line}; within the limits: {kept}"
 
 
 def _checked(check: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import Counter
+from dataclasses import replace
 from operator import sub
 from typing import Any
 
@@ -13,6 +14,7 @@ from blackstack.bench.reading import Reply
 from blackstack.bench.stats import Distribution, RequestSample, ratio_interval
 
 EXAMPLES = 3  # messages kept of each class of failure
+DOUBTS = 1024  # doubtful failures that are kept to be looked at again
 TEXTS = 32  # answers kept, to be counted again by the server's tokenizer
 MOST_COOLDOWN = 0.5  # of a run: where more than this was cool-down, the load was never full
 COLUMNS = ("scheduled_us", "sent_us", "ttft_us", "tpot_us", "e2e_us", "tokens")
@@ -33,6 +35,10 @@ class Tally:
         self.queue = Distribution()
         self.failures: Counter[str] = Counter()
         self.examples: dict[str, list[str]] = {}
+        self.doubtful: list[tuple[Reply, int | None]] = []  # failures that may be none, with what ``add`` was told
+        self.looping = 0  # good replies that were doubtful
+        self.looping_examples: list[str] = []
+        self.given_up = ""  # why the load was ended before its end
         self.output_tokens = 0
         self.input_tokens = 0
         self.cached_tokens = 0
@@ -77,10 +83,9 @@ class Tally:
             self.first_sent_us = reply.sent_us
         self.last_end_us = max(self.last_end_us, reply.end_us)
         if reply.failure is not None:
-            self.failures[reply.failure.kind] += 1
-            examples = self.examples.setdefault(reply.failure.kind, [])
-            if len(examples) < EXAMPLES and reply.failure.detail not in examples:
-                examples.append(reply.failure.detail)
+            self.fail(reply.failure.kind, reply.failure.detail)
+            if reply.failure.doubtful and len(self.doubtful) < DOUBTS:
+                self.doubtful.append((reply, until_us))
             return
         stamps = reply.stamps
         first, last, tpot = stamps[0], stamps[-1], 0
@@ -112,6 +117,37 @@ class Tally:
         for column, value in zip(self.columns.values(), row, strict=True):
             column.append(value)
 
+    def fail(self, kind: str, detail: str) -> None:
+        """Count a request that failed."""
+        self.failures[kind] += 1
+        examples = self.examples.setdefault(kind, [])
+        if len(examples) < EXAMPLES and detail not in examples:
+            examples.append(detail)
+
+    def acquit(self) -> None:
+        """Count the doubtful failures as what they were found to be: good replies of a model that comes to loop."""
+        for reply, until_us in self.doubtful:
+            steady = self.steady_tokens
+            self.failures["garbage"] -= 1
+            self.looping += 1
+            said = reply.failure.detail if reply.failure else ""
+            if len(self.looping_examples) < EXAMPLES:
+                self.looping_examples.append(said)
+            self.examples["garbage"] = [line for line in self.examples.get("garbage", ()) if line != said]
+            self.add(replace(reply, failure=None), until_us)
+            if self.windows:  # they were closed before
+                tokens, us = self.windows[0]
+                self.windows[0] = (tokens + self.steady_tokens - steady, us)
+        self.doubtful = []
+        if not self.failures["garbage"]:
+            self.examples.pop("garbage", None)
+
+    def only_failures(self) -> Tally:
+        """Return what failed, and nothing else."""
+        told = Tally()
+        told.failures, told.examples, told.given_up = self.failures, self.examples, self.given_up
+        return told
+
     def close_window(self, until_us: int | None) -> None:
         """Say when this process had nothing left to send; None says that it never came to that."""
         if until_us is not None and until_us > self.first_sent_us:
@@ -127,6 +163,8 @@ class Tally:
         self.texts = (self.texts + other.texts)[:TEXTS]
         self.steady_tokens += other.steady_tokens
         self.failures.update(other.failures)
+        self.given_up = self.given_up or other.given_up
+        self.doubtful += other.doubtful
         for kind, said in other.examples.items():
             known = self.examples.setdefault(kind, [])
             known += [line for line in said if line not in known][: EXAMPLES - len(known)]
@@ -170,6 +208,8 @@ class Tally:
             "events": self.events,
             "tokens_counted_by": "server" if not self.uncounted else "events",
             "short_replies": self.short,
+            "looping_replies": self.looping,
+            "looping_examples": self.looping_examples,
         }
         for name, distribution in distributions.items():
             if name == "gap_ms":

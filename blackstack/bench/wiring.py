@@ -6,18 +6,19 @@ import asyncio
 import contextlib
 import gc
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from blackstack.bench.backlog import Backlog
 from blackstack.bench.closed_loop import ClosedLoop
+from blackstack.bench.failures import reason
 from blackstack.bench.load import Load
 from blackstack.bench.magazine import Magazine
 from blackstack.bench.open_loop import SPARE, OpenLoop
-from blackstack.bench.probe import complaint
-from blackstack.bench.pulse import PERIOD_S, Meter, Pulse
+from blackstack.bench.probe import complaint, first_of
+from blackstack.bench.pulse import PERIOD_S, Standing
 from blackstack.bench.reading import Reply
 from blackstack.bench.stream import Dialer
 from blackstack.bench.supply import Supply
@@ -57,7 +58,6 @@ class Wiring:
             begun = math.ceil(workload.requests / workload.turns)  # a conversation is begun once
             source = islice(source, share.part(begun))
             concurrency = min(concurrency, share.part(begun))
-        self._total = None if workload.duration_s else workload.requests
         self.tally = Tally()
         self.report = ClientReport()
         self._connections = SPARE if workload.open_loop else concurrency
@@ -81,14 +81,20 @@ class Wiring:
             self._load.go_on(reply)
 
     async def prepare(self) -> None:
-        """Do all that must not be measured: open the connections and make the first requests."""
-        await self._connect()
-        self._magazine.fill()
+        """Do all that must not be measured: open the connections and make the first requests.
 
-    async def go(self, pulse: Pulse | None = None) -> None:
-        """Run the load; whatever happens, no connection stays open."""
+        A server that listened and listens no more is a load that was given up, with one request that failed.
+        """
+        await self._connect()
+        if not self.tally.given_up:
+            self._magazine.fill()
+
+    async def go(self, tell: Callable[[Standing], None]) -> None:
+        """Run the load, and tell now and then how far it is; whatever happens, no connection stays open."""
+        if self.tally.given_up:
+            return
         load, watch = self._load, Watch()
-        beating = asyncio.create_task(self._beat(pulse)) if pulse else None
+        beating = asyncio.create_task(self._beat(tell))
         try:
             with no_collector():
                 watch.start()
@@ -97,20 +103,28 @@ class Wiring:
                 self._backlog.drain()
                 self.tally.close_window(load.gauge.closed_us)
         finally:
-            if beating:
-                beating.cancel()
+            beating.cancel()
             watch.stop()
             load.close()
         self.report.delivered, self.report.peak = load.gauge.mean, load.gauge.peak
         self.report.connect, self.report.reconnects = load.connect, load.reconnects
+        self.tally.given_up = load.given_up
 
-    async def _beat(self, pulse: Pulse) -> None:
-        meter, tally = Meter(self._total), self.tally
+    async def _beat(self, tell: Callable[[Standing], None]) -> None:
         while True:
             await asyncio.sleep(PERIOD_S)
-            failed, flying = tally.failures.total(), self._load.gauge.now
-            counts = {"done": tally.requests, "failed": failed, "tokens": tally.output_tokens, "in_flight": flying}
-            pulse(meter.line(**counts, seconds=PERIOD_S))
+            tell(self._standing())
+
+    def _standing(self) -> Standing:
+        tally, load = self.tally, self._load
+        tokens_a_packet = tally.output_tokens / tally.events if tally.events else 1.0
+        return Standing(
+            done=tally.requests,
+            failed=tally.failures.total(),
+            tokens=tally.output_tokens + round(load.packets * tokens_a_packet),
+            in_flight=load.gauge.now,
+            quiet_s=load.quiet_s,
+        )
 
     def close(self) -> None:
         """Close every connection."""
@@ -119,6 +133,9 @@ class Wiring:
     async def _connect(self) -> None:
         try:
             await self._load.connect_all(self._connections)
+        except* ConnectionRefusedError as group:
+            self.tally.given_up = f"{reason(first_of(group))}, and it had listened before"
+            self.tally.fail("connect", reason(first_of(group)))
         except* (OSError, TimeoutError) as group:
             raise complaint(group) from None
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Final
 
 from blackstack.bench.loops import loop_factory
+from blackstack.bench.pulse import Standing
 from blackstack.bench.stream import clock_ns
 from blackstack.bench.supply import Supply
 from blackstack.bench.tally import Tally
@@ -40,8 +44,10 @@ class Job:
     share: Share
 
 
-async def run_workers(supply: Supply, workload: Workload, *, concurrency: int, seed: str) -> tuple[Tally, ClientReport]:
-    """Run a load in ``workload.workers`` processes; none of them outlives this call."""
+async def run_workers(
+    supply: Supply, workload: Workload, *, concurrency: int, seed: str, tell: Callable[[Standing], None]
+) -> tuple[Tally, ClientReport]:
+    """Run a load in ``workload.workers`` processes, and tell now and then how far it is; none outlives this call."""
     count = workload.workers if workload.open_loop else min(workload.workers, concurrency)
     context = multiprocessing.get_context("spawn")  # a fork would copy a loop that is running
     processes, pipes = [], []
@@ -54,11 +60,18 @@ async def run_workers(supply: Supply, workload: Workload, *, concurrency: int, s
             theirs.close()
             processes.append(process)
             pipes.append(ours)
+        far = dict.fromkeys(range(count), Standing())
+
+        def show(index: int, now: Standing) -> None:
+            far[index] = now
+            if index == count - 1:  # all of them tell in step
+                tell(sum(far.values(), Standing()))
+
         await asyncio.gather(*(_hear(pipe) for pipe in pipes))
         begin_ns = clock_ns() + HEADWAY_NS
         for pipe in pipes:
             pipe.send(begin_ns)
-        parts = await asyncio.gather(*(_hear(pipe) for pipe in pipes))
+        parts = await asyncio.gather(*(_hear(pipe, partial(show, index)) for index, pipe in enumerate(pipes)))
     finally:
         for process in processes:
             process.terminate()
@@ -74,22 +87,26 @@ async def run_workers(supply: Supply, workload: Workload, *, concurrency: int, s
     return tally, report
 
 
-async def _hear(pipe: Connection) -> Part:
-    """Return what a worker sends; raise what stopped it."""
+async def _hear(pipe: Connection, tell: Callable[[Standing], None] = lambda _: None) -> Part:
+    """Return what a worker sends, and hand on how far it says that it is; raise what stopped it."""
     loop = asyncio.get_running_loop()
-    arrived = asyncio.Event()
-    loop.add_reader(pipe.fileno(), arrived.set)
-    try:
-        await arrived.wait()
-    finally:
-        loop.remove_reader(pipe.fileno())
-    try:
-        said: Part | BlackstackError = pipe.recv()
-    except EOFError:
-        raise BlackstackError("a worker of the benchmark client died", fix="run it again with --workers 1") from None
-    if isinstance(said, BlackstackError):
-        raise said
-    return said
+    while True:
+        arrived = asyncio.Event()
+        loop.add_reader(pipe.fileno(), arrived.set)
+        try:
+            await arrived.wait()
+        finally:
+            loop.remove_reader(pipe.fileno())
+        os.set_blocking(pipe.fileno(), True)  # uvloop's readers turn it off, and a large result comes in pieces
+        try:
+            said: Part | Standing | BlackstackError = pipe.recv()
+        except EOFError:
+            raise BlackstackError("a worker of the benchmark client died", fix="try --workers 1") from None
+        if isinstance(said, BlackstackError):
+            raise said
+        if not isinstance(said, Standing):
+            return said
+        tell(said)
 
 
 def _work(pipe: Connection, job: Job) -> None:
@@ -109,7 +126,7 @@ async def _take_part(pipe: Connection, job: Job) -> Part:
         pipe.send(None)
         begin_ns = await asyncio.to_thread(pipe.recv)
         await asyncio.sleep(max(0.0, (begin_ns - clock_ns()) / 1e9))
-        await wiring.go()
+        await wiring.go(pipe.send)
     finally:
         wiring.close()
     return wiring.tally, wiring.report

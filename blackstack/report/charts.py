@@ -10,13 +10,15 @@ from typing import Final
 
 from blackstack.comparison import Comparison, Effect
 from blackstack.report import svg
+from blackstack.report.loads import load_of, loads
 from blackstack.report.svg import Canvas, Scale, short
-from blackstack.report.tables import change, load_of, number
+from blackstack.report.tables import change, number
 from blackstack.results import Record, Run, Summary
 
 WIDE: Final = 820
 NARROW: Final = 350
 PHONE: Final = 500  # pixels, below which a picture is drawn for a phone
+ABOVE: Final = 18  # an axis' name above its end, so that a label of the highest point is not on it
 COLOURS: Final = 6
 LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 MOST_ROWS: Final = 160  # of a timeline; of more requests each n-th is drawn
@@ -51,7 +53,7 @@ def curve(records: Sequence[Record], title: str, of: Callable[[Run], Summary]) -
 
     def draw(width: int) -> Canvas:
         canvas = Canvas(width, 300, f"{title} against output tokens per second")
-        left, right, top, bottom = 58, width - 26, 14, 252
+        left, right, top, bottom = 58, width - 26, 32, 252
         across = svg.linear((point.rate for point in flat), left, right)
         heights = [value for point in flat for value in (point.middle, point.far) if value is not None]
         up = svg.linear(heights, bottom, top)
@@ -225,29 +227,17 @@ def _ridge(
 
 
 def _points(record: Record, of: Callable[[Run], Summary]) -> list[Point]:
-    """Return a point for each load, repeats averaged."""
-    found = []
-    loads = dict.fromkeys((run.concurrency if run.rate is None else 0, run.rate) for run in record.runs)
-    for concurrency, rate in loads:
-        runs = [
-            run for run in record.runs if (run.concurrency if run.rate is None else 0, run.rate) == (concurrency, rate)
-        ]
-        middles = [value for run in runs if (value := of(run).p50) is not None]
-        fars = [value for run in runs if (value := of(run).p99) is not None and "p99" not in of(run).too_few]
-        if middles:
-            found.append(
-                Point(
-                    label=f"{rate:g}/s" if rate is not None else str(concurrency),
-                    rate=fmean(run.output_tokens_per_s for run in runs),
-                    middle=fmean(middles),
-                    far=fmean(fars) if fars else None,
-                )
-            )
-    return found
-
-
-def _load(run: Run) -> tuple[int, float | None]:
-    return (run.concurrency if run.rate is None else 0), run.rate
+    """Return a point for each load, of repeats the middle one."""
+    return [
+        Point(
+            label=load.short,
+            rate=load.middle(lambda run: run.output_tokens_per_s),
+            middle=load.middle(lambda run: of(run).p50),
+            far=load.middle(lambda run: None if "p99" in of(run).too_few else of(run).p99) or None,
+        )
+        for load in loads(record)
+        if any(of(run).n for run in load.runs)
+    ]
 
 
 def _flow(rows: Sequence[tuple[float, float, float, int]], span_s: float, every: int) -> list[float]:
@@ -272,4 +262,4 @@ def _frame(canvas: Canvas, across: Scale, up: Scale, *, x: str, y: str, narrow: 
         canvas.text(across(tick), up.begin + 18, short(tick), of="tick", at="middle")
     canvas.line(across.begin, up.begin, across.end, up.begin, of="zero")
     canvas.text((across.begin + across.end) / 2, up.begin + 38, x, of="axis", at="middle")
-    canvas.text(across.begin, up.end - 3, y, of="axis")
+    canvas.text(across.begin, up.end - ABOVE, y, of="axis")

@@ -16,14 +16,15 @@ from typing import Any, Final
 
 from blackstack.comparison import Comparison
 from blackstack.report import charts, compared, tables
-from blackstack.report.tables import Table, brief, load_of, number
-from blackstack.results import Record
+from blackstack.report.loads import Load, Of, brief, in_order, loads, repeats, run_of
+from blackstack.report.tables import Table, number
+from blackstack.results import Record, Run
 
 HERE: Final = Path(__file__).parent
 FOOTER: Final = (
-    "Made by <code>inv report</code> of blackstack. Warm-up and failed requests are in no figure of latency or "
-    "throughput, the cool-down is in none of throughput. Gap: between two events of a stream. TPOT: per request, over "
-    "all its tokens."
+    "Made by <code>inv report</code> of blackstack. No figure is the best of several: of repeats the middle one is "
+    "told. Warm-up and failed requests are in no figure of latency or throughput, the cool-down is in none of "
+    "throughput. Gap: between two events of a stream. TPOT: per request, over all its tokens."
 )
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 MOST_RIDGES: Final = 24
@@ -31,8 +32,9 @@ MOST_TIMELINES: Final = 12
 
 # What stands under each picture: how to read it.
 READ_CURVE: Final = (
-    "A point is a load (its concurrency, or its rate), the dot the median, the whisker the 99th percentile where there "
-    "are samples enough for one. Further right is more throughput, further down is a shorter wait."
+    "A point is a load (its concurrency, or its rate), of repeats the middle one; the dot is the median, the whisker "
+    "the 99th percentile where there are samples enough for one. Further right is more throughput, further down is a "
+    "shorter wait."
 )
 READ_RIDGE: Final = (
     "c is the concurrency. Solid mark: median. Dashed: 99th percentile. Heights are square roots, so that thin tails "
@@ -55,6 +57,7 @@ def page(records: Sequence[Record], comparison: Comparison | None = None) -> str
         ("distributions", "Distributions", _distributions(measured)),
         ("timeline", "Timeline", _timelines(measured)),
         ("failures", "Failures", _failures(measured)),
+        ("surroundings", "What else went on", _surroundings(measured)),
         ("details", "All measures", _details(measured)),
         ("provenance", "Provenance", _provenance(records)),
     ]
@@ -79,10 +82,17 @@ def hash_of(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def table(told: Table, *, words: bool = False) -> str:
-    """Return a table with buttons that copy it; ``words`` sets it for reading and not for adding up."""
-    if not told.rows:
+def table(whole: Table, *, words: bool = False, fold: bool = False) -> str:
+    """Return a table with buttons that copy it, whole.
+
+    Args:
+        whole: the table.
+        words: set it for reading and not for adding up.
+        fold: say once in its title what is the same in all rows.
+    """
+    if not whole.rows:
         return ""
+    told = whole.folded() if fold else whole
     marks = told.marks or ("",) * len(told.rows)
     heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in told.heads)
     rows = "".join(
@@ -92,7 +102,7 @@ def table(told: Table, *, words: bool = False) -> str:
     kind = "words" if words else "two" if told.names > 1 else ""
     buttons = "".join(
         f'<button type="button" data-copy="{escape(text)}">Copy as {name}</button>'
-        for name, text in (("Markdown", told.markdown()), ("CSV", told.csv()))
+        for name, text in (("Markdown", whole.markdown()), ("CSV", whole.csv()))
     )
     caption = f"<caption>{escape(told.title)}</caption>"
     body = f'<table class="{kind}">{caption}<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
@@ -116,20 +126,19 @@ def _summary(records: Sequence[Record]) -> str:
     for record in records:
         if len(records) > 1:
             parts.append(f"<h3>{escape(record.name)}</h3>")
-        parts += [_tiles(record), _warnings(record), table(tables.summary(record))]
+        parts += [_tiles(record), _warnings(record), table(tables.summary(record), fold=True)]
     return "".join(parts)
 
 
 def _tiles(record: Record) -> str:
     tiles = [(_span(one.tokens_per_s), f"tokens/s, {one.what}") for one in record.reported]
-    good = [run for run in record.runs if run.ok]
-    if good:
-        best = max(good, key=lambda run: run.output_tokens_per_s)
-        quick = min(good, key=lambda run: run.ttft_ms.p50 or 0.0)
+    if measured := loads(record):
+        most = max(measured, key=lambda load: load.middle(_rate))
+        quick = min(measured, key=lambda load: load.middle(_ttft))
         tiles += [
-            (number(best.output_tokens_per_s), f"output tokens/s at best, {load_of(best)}"),
-            (f"{number(quick.ttft_ms.p50)} ms", f"to the first token, median, {load_of(quick)}"),
-            (f"{number(quick.gap_ms.p50)} ms", f"between tokens, median, {load_of(quick)}"),
+            _tile(most, _rate, "", "output tokens/s"),
+            _tile(quick, _ttft, " ms", "to the first token (p50)"),
+            _tile(quick, _gap, " ms", "between tokens (p50)"),
         ]
     if record.runs:
         failed, asked = (sum(one) for one in zip(*((run.failed, run.requests) for run in record.runs), strict=True))
@@ -140,6 +149,26 @@ def _tiles(record: Record) -> str:
         )
     items = "".join(f"<li><b>{escape(big)}</b><span>{escape(small)}</span></li>" for big, small in tiles)
     return f'<ul class="tiles">{items}</ul>'
+
+
+def _rate(run: Run) -> float | None:
+    return run.output_tokens_per_s
+
+
+def _ttft(run: Run) -> float | None:
+    return run.ttft_ms.p50
+
+
+def _gap(run: Run) -> float | None:
+    return run.gap_ms.p50
+
+
+def _tile(load: Load, of: Of, unit: str, about: str) -> tuple[str, str]:
+    """Return a figure of a load and what it is: of repeats the middle one, with the others' span."""
+    low, high = load.span(of)
+    count = len(load.runs)
+    spread = f"; median of {count} repeats, {number(low)} to {number(high)}" if count > 1 else ""
+    return number(load.middle(of)) + unit, f"{about}, {load.name}{spread}"
 
 
 def _span(told: Mapping[Any, float]) -> str:
@@ -156,6 +185,12 @@ def _warnings(record: Record) -> str:
     said += [f"The client was too busy: {reason}. Such figures may be the client's own." for reason in bound]
     if any(run.tokens_counted_by != "server" for run in record.runs):
         said.append("The server sent no token counts: one token is counted for each event.")
+    if looping := [run for run in record.runs if run.looping_replies]:
+        count, good = (sum(each) for each in zip(*((run.looping_replies, run.ok) for run in looping), strict=True))
+        said.append(
+            f"{count} of {good} answers come to a loop ({looping[0].looping_examples[0]}), and again when the "
+            "question is asked alone: it is the model's way, and they count as good."
+        )
     return "".join(f'<p class="notice">{escape(line)}</p>' for line in said)
 
 
@@ -188,10 +223,11 @@ def _curves(records: Sequence[Record]) -> str:
 
 def _distributions(records: Sequence[Record]) -> str:
     rows = [
-        (f"{charts.LETTERS[index]}, {brief(run)}" if len(records) > 1 else brief(run), index, run)
+        (f"{charts.LETTERS[index]}, {label}" if len(records) > 1 else label, index, run)
         for index, record in enumerate(records)
         for run in record.runs
         if run.ok
+        for label in (brief(run, repeats(record)),)
     ]
     rows = sorted(rows, key=lambda row: (row[2].concurrency, row[2].repeat, row[1]))
     left_out = f" {len(rows) - MOST_RIDGES} further runs are left out." if len(rows) > MOST_RIDGES else ""
@@ -207,10 +243,11 @@ def _distributions(records: Sequence[Record]) -> str:
 
 
 def _timelines(records: Sequence[Record]) -> str:
-    named = [(record, run) for record in records for run in record.runs if run.samples.sent_ms]
+    named = [(record, run) for record in records for run in in_order(record.runs) if run.samples.sent_ms]
     parts = []
     for index, (record, run) in enumerate(named[:MOST_TIMELINES]):
-        title = f"{record.name}, {load_of(run)}" if len(records) > 1 else load_of(run)
+        name = run_of(run, repeats(record))
+        title = f"{record.name}, {name}" if len(records) > 1 else name
         thin = f" Each {run.samples.every}th of {run.samples.of} requests." if run.samples.every > 1 else ""
         opened = " open" if index == 0 else ""
         figure = _figure(charts.timeline(run), READ_TIMELINE + thin)
@@ -231,12 +268,23 @@ def _failures(records: Sequence[Record]) -> str:
     return "".join(parts) or (f"<p>None of {asked} requests failed.</p>" if records else "")
 
 
+def _surroundings(records: Sequence[Record]) -> str:
+    parts = []
+    for record in records:
+        body = table(tables.surroundings(record), fold=True)
+        said = dict.fromkeys(line for run in record.runs for line in run.remarks)
+        notices = "".join(f'<p class="notice calm">{escape(line)}</p>' for line in said)
+        title = f"<h3>{escape(record.name)}</h3>" if len(records) > 1 and (body or said) else ""
+        parts.append(title + notices + body)
+    return "".join(parts)
+
+
 def _details(records: Sequence[Record]) -> str:
     return "".join(
-        f"<details><summary>{escape(f'{record.name}, ' if len(records) > 1 else '')}{escape(load_of(run))}</summary>"
-        f"{table(tables.statistics(run))}</details>"
+        f"<details><summary>{escape(f'{record.name}, ' if len(records) > 1 else '')}"
+        f"{escape(run_of(run, repeats(record)))}</summary>{table(tables.statistics(run, repeats(record)))}</details>"
         for record in records
-        for run in record.runs
+        for run in in_order(record.runs)
     )
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from blackstack.comparison import Comparison, Effect
+from blackstack.report.loads import Load, in_order, load_of, loads, repeats, run_of
 from blackstack.results import Record, Run, Summary
 
 NONE: Final = "-"
+MIDDLE: Final = "median"  # what the row is called that stands for the repeats of a load
+FOLDED_FROM: Final = 2  # rows, below which nothing is «the same in all»
 DIGITS: Final = ((0.1, 3), (10, 2), (1000, 1))  # below each limit, so many after the point
 
 
@@ -21,7 +24,7 @@ class Table:
 
     Attributes:
         rows: shape (rows, columns); the first column names the row.
-        marks: for a row, a word that colours it (``good``, ``bad``); shape (rows,), or empty.
+        marks: for a row, a word that colours it (``good``, ``bad``, ``sum``); shape (rows,), or empty.
         names: how many columns name the row.
     """
 
@@ -30,6 +33,27 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     marks: tuple[str, ...] = ()
     names: int = 1
+
+    def folded(self) -> Table:
+        """Return it without the columns that say the same in all rows, which its title then says once."""
+        kept = [
+            index
+            for index, column in enumerate(zip(*self.rows, strict=True))
+            if index < self.names or len(column) < FOLDED_FROM or len(set(column)) > 1
+        ]
+        same = [f"{head} {self.rows[0][at]}" for at, head in enumerate(self.heads) if self.rows and at not in kept]
+        return replace(
+            self,
+            title=f"{self.title}; in all rows: {', '.join(same)}" if same else self.title,
+            heads=tuple(self.heads[index] for index in kept),
+            rows=tuple(tuple(row[index] for index in kept) for row in self.rows),
+        )
+
+    def without(self, head: str) -> Table:
+        """Return it without one column."""
+        at = self.heads.index(head)
+        rows = tuple((*row[:at], *row[at + 1 :]) for row in self.rows)
+        return replace(self, heads=(*self.heads[:at], *self.heads[at + 1 :]), rows=rows)
 
     def markdown(self) -> str:
         """Return it as GitHub shows it; a bar in a text is escaped."""
@@ -62,21 +86,18 @@ def _is_number(text: str) -> bool:
 
 
 def summary(record: Record) -> Table:
-    """Return a row for each run: what most people look for first."""
+    """Return what most people look for first: a row for each run, and for repeats of a load first their median."""
     heads = (
-        "load",
-        "good",
-        "tokens/s",
-        "TTFT p50",
-        "TTFT p99",
-        "gap p50",
-        "gap p99",
-        "TPOT",
-        "end to end p50",
-        "failed",
+        *("load", "repeat", "good", "tokens/s", "TTFT p50", "TTFT p99", "gap p50", "gap p99"),
+        *("TPOT", "end to end p50", "failed"),
     )
+    of, middles = repeats(record), {load.name: load for load in loads(record)}
     rows, marks = [], []
-    for run in record.runs:
+    for run in in_order(record.runs):
+        if of > 1 and run.repeat == 0 and (load := middles.get(load_of(run))):
+            rows.append(_middle(load, record))
+            marks.append("sum")
+        good = f"{run.ok} of {run.requests}"
         times = (
             number(run.ttft_ms.p50),
             _percentile(run.ttft_ms, "p99"),
@@ -85,48 +106,127 @@ def summary(record: Record) -> Table:
             number(run.tpot_ms.mean),
             number(run.e2e_ms.p50),
         )
-        rows.append(
-            (load_of(run), f"{run.ok} of {run.requests}", number(run.output_tokens_per_s), *times, str(run.failed))
-        )
+        repeat = f"{run.repeat + 1} of {of}"
+        rows.append((load_of(run), repeat, good, number(run.output_tokens_per_s), *times, str(run.failed)))
         marks.append("bad" if run.failed or run.client.bound else "")
-    return Table(title="Summary, times in ms", heads=heads, rows=tuple(rows), marks=tuple(marks))
+    told = Table(
+        title="Summary, times in ms", heads=heads, rows=tuple(rows), marks=tuple(marks), names=2 if of > 1 else 1
+    )
+    return told if of > 1 else told.without("repeat")
 
 
-def statistics(run: Run) -> Table:
-    """Return every measure of one run with its spread and its intervals."""
-    heads = ("measure, ms", "mean", "95 % interval", "p50", "p90", "p95", "p99", "95 % interval of p99", "max", "n")
-    named = (
+def _middle(load: Load, record: Record) -> tuple[str, ...]:
+    """Return the row that stands for all repeats of a load: the median of each figure."""
+    runs = [run for run in record.runs if load_of(run) == load.name]
+    each = {f"{run.ok} of {run.requests}" for run in runs}
+    good = each.pop() if len(each) == 1 else f"{sum(run.ok for run in runs)} of {sum(run.requests for run in runs)}"
+
+    def middle(of: Callable[[Run], Summary], name: str) -> str:
+        few = " (few)" * any(name in of(run).too_few for run in load.runs)
+        return number(load.middle(lambda run: getattr(of(run), name))) + few * (name == "p99")
+
+    return (
+        load.name,
+        f"{MIDDLE} of {len(load.runs)}",
+        good,
+        number(load.middle(lambda run: run.output_tokens_per_s)),
+        middle(lambda run: run.ttft_ms, "p50"),
+        middle(lambda run: run.ttft_ms, "p99"),
+        middle(lambda run: run.gap_ms, "p50"),
+        middle(lambda run: run.gap_ms, "p99"),
+        middle(lambda run: run.tpot_ms, "mean"),
+        middle(lambda run: run.e2e_ms, "p50"),
+        str(sum(run.failed for run in runs)),
+    )
+
+
+def statistics(run: Run, of: int) -> Table:
+    """Return every measure of one run, a column each, with its spread and its intervals."""
+    measures = (
         ("time to first token", run.ttft_ms),
         ("gap between events", run.gap_ms),
         ("time per output token", run.tpot_ms),
         ("end to end", run.e2e_ms),
         ("queued before sending", run.queue_ms),
     )
-    rows = tuple(
-        (
-            name,
-            number(told.mean),
-            _interval(told.ci95),
-            *(_percentile(told, each) for each in ("p50", "p90", "p95", "p99")),
-            _interval(told.percentile_ci95.get("p99")),
-            number(told.max),
-            f"{told.n:,}",
-        )
-        for name, told in named
-        if told.n
+    named = [(name, told) for name, told in measures if told.n]
+    lines: tuple[tuple[str, Callable[[Summary], str]], ...] = (
+        ("mean", lambda told: number(told.mean)),
+        ("95 % interval of the mean", lambda told: _interval(told.ci95)),
+        ("p50", lambda told: _percentile(told, "p50")),
+        ("p90", lambda told: _percentile(told, "p90")),
+        ("p95", lambda told: _percentile(told, "p95")),
+        ("p99", lambda told: _percentile(told, "p99")),
+        ("95 % interval of p99", lambda told: _interval(told.percentile_ci95.get("p99"))),
+        ("max", lambda told: number(told.max)),
+        ("samples", lambda told: f"{told.n:,}"),
     )
-    return Table(title=f"{load_of(run)}: all measures", heads=heads, rows=rows)
+    return Table(
+        title=f"{run_of(run, of)}: all measures, times in ms",
+        heads=("", *(name for name, _ in named)),
+        rows=tuple((name, *(show(told) for _, told in named)) for name, show in lines) if named else (),
+    )
 
 
 def failures(record: Record) -> Table:
     """Return what failed, by class, with what the server said."""
+    of = repeats(record)
     rows = tuple(
-        (load_of(run), kind, str(count), "; ".join(run.failure_examples.get(kind, ())) or NONE)
+        (run_of(run, of), kind, str(count), "; ".join(run.failure_examples.get(kind, ())) or NONE)
         for run in record.runs
         for kind, count in run.failures.items()
         if count
     )
     return Table(title="Failures", heads=("load", "class", "requests", "what the server said"), rows=rows)
+
+
+def surroundings(record: Record) -> Table:
+    """Return what else went on during each run; nothing where nothing was seen."""
+    of = repeats(record)
+    heads = (
+        *("load", "most running", "most waiting", "KV cache", "prefix cache", "preemptions"),
+        *("GPU W", "GPU MHz", "GPU °C", "GPU MiB", "slowed by", "CPU busy", "load average"),
+    )
+    rows = [(run_of(run, of), *_around(run)) for run in in_order(record.runs)]
+    kept = [0, *(at for at in range(1, len(heads)) if any(row[at] != NONE for row in rows))]
+    return Table(
+        title="What else went on; of each GPU its mean",
+        heads=tuple(heads[at] for at in kept),
+        rows=tuple(tuple(row[at] for at in kept) for row in rows) if len(kept) > 1 else (),
+    )
+
+
+def _around(run: Run) -> tuple[str, ...]:
+    """Return the cells of a run's surroundings."""
+    server, cards = run.surroundings.get("server") or {}, run.surroundings.get("gpu") or ()
+    cpu = run.surroundings.get("cpu") or {}
+    more = server.get("increase") or {}
+
+    def most(key: str) -> float | None:
+        return max((float(one[key]) for one in server.get("during") or () if key in one), default=None)
+
+    def of_cards(key: str) -> str:
+        return " + ".join(number(card[key]["mean"]) for card in cards if key in card) or NONE
+
+    return (
+        _count(most("running")),
+        _count(most("waiting")),
+        _part(most("kv_usage"), 1),
+        _part(more.get("prefix_cache_hits"), more.get("prefix_cache_queries")),
+        _count(more.get("preemptions")),
+        *(of_cards(key) for key in ("power_w", "graphics_mhz", "temperature_c", "memory_used_mib")),
+        ", ".join(sorted({reason for card in cards for reason in card.get("throttle_reasons", ())})) or NONE,
+        _part(cpu.get("busy_share"), 1),
+        number(cpu.get("load_after")),
+    )
+
+
+def _count(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def _part(value: float | None, of: float | None) -> str:
+    return f"{value / of:.0%}" if value is not None and of else NONE
 
 
 def effects(comparison: Comparison) -> Table:
@@ -159,18 +259,6 @@ def number(value: float | None) -> str:
     size = abs(value)
     digits = next((digits for limit, digits in DIGITS if size < limit), 0) if size else 0
     return f"{value:,.{digits}f}"
-
-
-def load_of(run: Run) -> str:
-    """Name a run's load, and its repeat where it is not the first."""
-    load = f"{run.rate:g} requests/s" if run.rate is not None else f"concurrency {run.concurrency}"
-    return f"{load}, repeat {run.repeat + 1}" if run.repeat else load
-
-
-def brief(run: Run) -> str:
-    """Name a run's load where there is little room."""
-    load = f"{run.rate:g}/s" if run.rate is not None else f"c={run.concurrency}"
-    return f"{load}, run {run.repeat + 1}" if run.repeat else load
 
 
 def change(ratio: float) -> str:

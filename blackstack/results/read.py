@@ -86,6 +86,8 @@ class Run(_Part):
     output_tokens_per_s: float
     tokens_counted_by: str = "server"
     short_replies: int = 0
+    looping_replies: int = 0
+    looping_examples: tuple[str, ...] = ()
     cooldown: Mapping[str, float] | None = None
     ttft_ms: Summary
     gap_ms: Summary
@@ -99,6 +101,7 @@ class Run(_Part):
     histograms: Mapping[str, tuple[tuple[float, float], ...]] = Field(default_factory=dict)
     goodput: Mapping[str, Any] | None = None
     surroundings: Mapping[str, Any] = Field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
     client: Client = Client()
 
     @property

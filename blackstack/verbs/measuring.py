@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from blackstack import catalog, console, host, inside, results
 from blackstack.bench import Target, Workload, measure
-from blackstack.bench.table import notes
+from blackstack.bench.table import knee_line, notes
 from blackstack.catalog import Stack
-from blackstack.errors import BlackstackError, BlockedError, UsageError
+from blackstack.errors import BlockedError, UsageError
 from blackstack.interrupt import interruptible
-from blackstack.verbs import ceilings
+from blackstack.report import loads
+from blackstack.verbs import broken, ceilings
 from blackstack.verbs.choose import ROOT, Found, chosen, find
 
 
@@ -46,19 +48,24 @@ class Order:
 
 def bench(order: Order, workload: Workload) -> None:
     """Measure, print and write the record."""
-    target, result = _measure(order, workload)
+    target, found, result = _measure(order, workload)
     path = save(result, order.out, order.name_of(result))
     if order.as_json:
         console.raw(json.dumps(result.as_dict(), ensure_ascii=False))
     else:
         _show(target, result, path)
-    if failed := sum(sum(run["failures"].values()) for run in result.measured["runs"]):
-        raise BlackstackError(f"{failed} requests failed", why=f"the record tells how: {path}", fix="inv logs")
+    if error := broken.failure(result.measured["runs"], target.url, found):
+        error.why = (*error.why, f"the record tells more: {shown(path)}")
+        raise error
 
 
 def measured(order: Order, workload: Workload) -> results.Result:
-    """Measure, and return the record without writing it."""
-    return _measure(order, workload)[1]
+    """Measure, and return the record without writing it; a server that did not live to the end has none."""
+    target, found, result = _measure(order, workload)
+    runs = result.measured["runs"]
+    if any(run["given_up"] for run in runs) and (error := broken.failure(runs, target.url, found)):
+        raise error
+    return result
 
 
 def merged(rounds: Sequence[results.Result], *, repeats: int) -> results.Result:
@@ -90,7 +97,7 @@ def pins(stack: Stack) -> dict[str, str | None]:
     return {"engine_version": stack.x.engine_version, "image": image}
 
 
-def _measure(order: Order, workload: Workload) -> tuple[Target, results.Result]:
+def _measure(order: Order, workload: Workload) -> tuple[Target, Found | None, results.Result]:
     if order.url and order.stack:
         raise UsageError("--url measures a server, --stack a stack: give one of the two")
     with interruptible() as interruption, console.progress() as progress:
@@ -100,7 +107,8 @@ def _measure(order: Order, workload: Workload) -> tuple[Target, results.Result]:
             interruption.leaves = f"nothing was written; {found.stack.name} is still up"
         target = _target(order, found)
         progress.stage(f"bench {target.url}")
-        measurement = measure(target, workload, progress=progress.line, pulse=progress.line)
+        with broken.explained(found):
+            measurement = measure(target, workload, progress=progress.line, pulse=progress.line, warn=progress.note)
         progress.stage("look inside")
         told = measurement.as_dict()
         result = results.Result(
@@ -109,14 +117,20 @@ def _measure(order: Order, workload: Workload) -> tuple[Target, results.Result]:
             ran_on={**told["ran_on"], **inside.ran_on(host.look(ROOT))},
             measured={key: told[key] for key in ("tool", "runs", "knee", "repeats")},
         )
-    return target, ceilings.with_shares(result)
+    return measurement.target, found, ceilings.with_shares(result)
 
 
 def _server(name: str | None) -> Found:
     stack = chosen(name, "measure")
-    found = find(stack)
+    found = find(stack, include_dead=True)
     if found is None:
         raise UsageError(f"{stack.name} is not up", fix=f"inv up --stack {stack.name}")
+    if not found.alive:
+        raise UsageError(
+            f"{stack.name} is not up any more",
+            why=found.running.ended,
+            fix=[f"inv diagnose --stack {stack.name}", f"inv up --stack {stack.name}"],
+        )
     return found
 
 
@@ -158,27 +172,14 @@ def _found_inside(found: Found | None, target: Target) -> dict[str, Any]:
 
 def _show(target: Target, result: results.Result, path: Path) -> None:
     console.say(f"{target.url}  model {target.model}")
-    heads = ("CONCURRENCY", "REQUESTS", "TTFT p50", "TTFT p99", "GAP p50", "GAP p99", "TOKENS/S", "FAILED")
-    rows = []
-    for run in result.measured["runs"]:
-        ttft, gap = run["ttft_ms"], run["gap_ms"]
-        rows.append(
-            (
-                str(run["concurrency"]),
-                str(run["requests"]),
-                *(f"{value:.1f} ms" if value is not None else "-" for value in (ttft.get("p50"), ttft.get("p99"))),
-                *(f"{value:.1f} ms" if value is not None else "-" for value in (gap.get("p50"), gap.get("p99"))),
-                f"{run['output_tokens_per_s']:.1f}",
-                str(sum(run["failures"].values())),
-            )
-        )
-    console.table(heads, rows)
-    runs = [(run, _load_of(run)) for run in result.measured["runs"]]
-    for run, load in runs:
-        for note in notes(run):
-            console.say(f"{load}: {note}" if len(runs) > 1 else note)
+    record = results.parse(result.as_dict(), name=path.stem)
+    console.table(*_table(record))
+    for line in _noted(result, record):
+        console.say(line)
+    if warmup := result.measured["runs"][0]["warmup_excluded"]:
+        console.say(f"in no figure: {warmup} warm-up requests before each run, and requests that failed")
     if knee := result.measured.get("knee"):
-        console.say(f"knee: concurrency {knee['concurrency']} ({knee['rule']})")
+        console.say(knee_line(knee))
     if quality := result.found_inside.get("quality"):
         console.say(f"quality: {quality['right']} of {quality['asked']} right, {quality['degenerate']} degenerate")
     for line in ceilings.lines(result):
@@ -188,6 +189,40 @@ def _show(target: Target, result: results.Result, path: Path) -> None:
     console.say(f"written: {shown(path)}")
 
 
-def _load_of(run: Mapping[str, Any]) -> str:
-    again = f", repeat {run['repeat'] + 1}" if run["repeat"] else ""
-    return f"concurrency {run['concurrency']}{again}"
+def _table(record: results.Record) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return a row for each run, and of repeats of a load one more that has their medians."""
+    of = loads.repeats(record)
+    by_rate = any(run.rate is not None for run in record.runs)
+    heads = ("RATE" if by_rate else "CONCURRENCY", *("REPEAT",) * (of > 1), "REQUESTS")
+    rows: list[tuple[str, ...]] = []
+    for load in loads.loads(record, failed=True):
+        rows += [
+            (load.short, *(f"{run.repeat + 1} of {of}",) * (of > 1), str(run.requests), *_figures([run]))
+            for run in load.runs
+        ]
+        if of > 1:
+            rows.append((load.short, "median", str(sum(run.requests for run in load.runs)), *_figures(load.runs)))
+    return (*heads, "TTFT p50", "p99", "GAP p50", "p99", "TOKENS/S", "FAILED"), rows
+
+
+def _noted(result: results.Result, record: results.Record) -> Iterator[str]:
+    """Yield what a reader must know of the runs; what holds for all of them is said once."""
+    of, said = loads.repeats(record), dict[str, list[str]]()
+    for told, run in zip(result.measured["runs"], record.runs, strict=True):
+        for note in notes(told):
+            said.setdefault(note, []).append(loads.run_of(run, of))
+    for note, runs in said.items():
+        whose = "each run: " if len(runs) == len(record.runs) else f"{'; '.join(runs)}: "
+        yield note if len(record.runs) == 1 else whose + note
+
+
+def _figures(runs: Sequence[results.Run]) -> tuple[str, ...]:
+    times = (
+        [getattr(getattr(run, measure), percent) for run in runs if run.ok]
+        for measure in ("ttft_ms", "gap_ms")
+        for percent in ("p50", "p99")
+    )
+    known = ([value for value in values if value is not None] for values in times)
+    rate = statistics.median(run.output_tokens_per_s for run in runs)
+    shown = (f"{statistics.median(values):.1f} ms" if values else "-" for values in known)
+    return (*shown, f"{rate:.1f}", str(sum(run.failed for run in runs)))

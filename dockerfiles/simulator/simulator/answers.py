@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import re
+import zlib
 from collections.abc import Iterator, Mapping
+from itertools import cycle, islice
 from typing import Any, Final
 
 from simulator.behaviour import Behaviour, Fault
@@ -52,6 +54,7 @@ WORDS: Final = [
     "came",
 ]
 GARBAGE: Final = "!!!!"
+PHRASE: Final = ["A", ":", " [", "1", "0", "0", "]", "\n\n"]  # SmolLM2-135M was seen to answer so
 
 # So that the client's quality questions have right answers here: arithmetic, copying, Korean, JSON.
 ANSWERS: Final = (
@@ -63,10 +66,12 @@ ANSWERS: Final = (
 )
 
 
-def words(number: int, count: int, prompt: str = "", fault: Fault | None = None) -> list[str]:
+def words(number: int, count: int, prompt: str = "", fault: Fault | None = None, loops: int = 0) -> list[str]:
     """Return the tokens of the n-th answer, the same for every run."""
     if fault == "garbage":
         return [GARBAGE] * count
+    if fault == "phrase" or (loops and zlib.crc32(prompt.encode()) % loops == 0):
+        return list(islice(cycle(PHRASE), count))
     for pattern, answer in ANSWERS:
         if pattern.search(prompt):
             return [answer]

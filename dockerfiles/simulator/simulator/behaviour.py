@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal
 
-Fault = Literal["http_503", "cut", "sse_error", "stall", "garbage", "malformed", "empty", "no_done"]
+Fault = Literal["http_503", "cut", "sse_error", "stall", "garbage", "phrase", "malformed", "empty", "no_done"]
 FAULTS: Final[tuple[Fault, ...]] = (
     "http_503",
     "cut",
     "sse_error",
     "stall",
     "garbage",
+    "phrase",
     "malformed",
     "empty",
     "no_done",
@@ -78,6 +79,8 @@ class Behaviour:
         let_go: announce keep-alive, and close after each answer all the same, as llama.cpp's server does.
         slots: answers at a time; the others wait. 0 is no limit.
         stop_after: tokens after which the answer ends by itself unless ``ignore_eos`` is sent; 0 never.
+        loops: a prompt, one of so many, is always answered with one short phrase for ever, as a small model does; 0
+            none is.
         faults: a fault, and that each n-th request (from 1) has it; the first that fits is taken.
         api_key: refuse requests without it.
         models: the names that are served.
@@ -106,6 +109,7 @@ class Behaviour:
     let_go: bool = False
     slots: int = 0
     stop_after: int = 0
+    loops: int = 0
     faults: Mapping[Fault, int] = field(default_factory=lambda: MappingProxyType({}))
     api_key: str | None = field(default=None, repr=False)
     models: tuple[str, ...] = ("simulated",)

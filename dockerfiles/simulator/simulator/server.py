@@ -215,7 +215,7 @@ class Simulator:
         count = int(body.get("max_tokens") or 16)
         if behaviour.stop_after and not body.get("ignore_eos"):
             count = min(count, behaviour.stop_after)
-        tokens = [] if fault == "empty" else words(served.number, count, prompt_of(body), fault)
+        tokens = [] if fault == "empty" else words(served.number, count, prompt_of(body), fault, behaviour.loops)
         if not body.get("stream"):
             return await self._send_whole(writer, served, tokens, chat=chat)
         line = Line(writer, behaviour)
@@ -253,7 +253,7 @@ class Simulator:
                 if (sent // behaviour.tokens_per_event) % behaviour.coalesce == 0:
                     await line.flush()
                     await asyncio.sleep(max(0.0, due - time.monotonic()))
-                if sent >= len(tokens) // 2 and fault not in {None, "garbage", "empty", "no_done"}:
+                if sent >= len(tokens) // 2 and fault not in {None, "garbage", "phrase", "empty", "no_done"}:
                     return await self._break(line, fault)
                 served.sent_ns.append(time.monotonic_ns())
                 sent += size

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from blackstack.bench import Target, Workload, measure
-from blackstack.bench.pulse import Meter, spark
+from blackstack.bench.pulse import Meter, Standing, spark
 from blackstack.errors import UsageError
 from simulator import Behaviour, Simulator
 
@@ -104,9 +104,9 @@ def test_a_load_shows_its_pulse() -> None:
 
 
 def test_a_pulse_names_failures_and_scales_its_bars() -> None:
-    meter = Meter(10)
-    meter.line(done=1, failed=0, tokens=100, in_flight=4, seconds=0.5)
-    line = meter.line(done=2, failed=1, tokens=150, in_flight=3, seconds=0.5)
+    meter = Meter(10, timeout_s=120)
+    meter.line(Standing(done=1, tokens=100, in_flight=4))
+    line = meter.line(Standing(done=2, failed=1, tokens=150, in_flight=3))
 
     assert line == "█▅ 100 tokens/s  2 of 10 done, 3 in flight, 1 FAILED"
     assert spark([]) == ""

@@ -263,7 +263,7 @@ def test_https_is_measured_like_http(tmp_path: Path, monkeypatch: pytest.MonkeyP
     context.load_cert_chain(certificate, key)
 
     with Simulator(tls=context) as server:
-        with pytest.raises(BlockedError, match="cannot talk"):
+        with pytest.raises(BlockedError, match="not trusted here"):
             measure(Target(url=server.url), Workload(**QUICK))
         monkeypatch.setenv("SSL_CERT_FILE", certificate)
         told = measure(Target(url=server.url), Workload(**QUICK, requests=8, concurrency=(4,))).as_dict()["runs"][0]

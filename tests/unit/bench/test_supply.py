@@ -14,7 +14,7 @@ import pytest
 
 from blackstack.bench import Target, Workload, measure
 from blackstack.bench.arrivals import offsets, stretch
-from blackstack.bench.sources import read_file
+from blackstack.bench.sources import read_file, usual_requests, usual_tokens
 from blackstack.bench.synthetic import Vocabulary, single
 from blackstack.errors import UsageError
 from simulator import Behaviour, Simulator
@@ -205,3 +205,26 @@ def test_a_ramp_begins_slowly_and_then_keeps_the_rate() -> None:
     assert sum(moment < 2 for moment in moments) == 100
     assert spaces[0] > spaces[50] > spaces[99]
     assert spaces[200:] == pytest.approx([0.01] * 199)
+
+
+def test_a_trace_is_replayed_whole_with_the_lengths_that_it_names(tmp_path: Path) -> None:
+    rows = [{"timestamp": 20 * i, "prompt": f"question {i}", "output_length": 3 + i} for i in range(20)]
+    trace = tmp_path / "trace.jsonl"
+    trace.write_text("\n".join(json.dumps(row) for row in rows))
+    requests = usual_requests("replay", str(trace), otherwise=12)
+
+    with Simulator() as server:
+        load = Workload(
+            arrival="replay", prompts=str(trace), requests=requests, output_tokens=usual_tokens(str(trace)), warmup=0
+        )
+        (told,) = measure(Target(url=server.url), load).as_dict()["runs"]
+
+    assert told["requests"] == 20
+    assert told["output_tokens"] == sum(row["output_length"] for row in rows if isinstance(row["output_length"], int))
+    assert (told["arrival"], told["rate"]) == ("replay", 50.0)
+
+
+@pytest.mark.parametrize(("prompts", "tokens"), [("chat", 64), ("code", 150), ("long", 200), ("x.jsonl", None)])
+def test_answers_are_as_long_as_the_prompts_say_where_nobody_else_does(prompts: str, tokens: int | None) -> None:
+    assert usual_tokens(prompts) == tokens
+    assert usual_requests("constant", prompts, otherwise=12) == 12

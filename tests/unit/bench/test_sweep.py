@@ -6,6 +6,7 @@ from typing import Any
 
 from blackstack.bench import Target, Workload, measure
 from blackstack.bench.sweep import knee, levels, saturated
+from blackstack.bench.table import knee_line
 from simulator import Behaviour, Simulator
 
 
@@ -44,6 +45,8 @@ def test_limits_have_a_highest_load_that_keeps_them() -> None:
 
     assert found is not None
     assert found["within_limits"] == 2
+    assert knee_line(found).endswith("within the limits: up to concurrency 2")
+    assert knee_line({**found, "within_limits": None}).endswith("within the limits: at no concurrency")
 
 
 def test_a_sweep_doubles_the_load_of_a_server() -> None:

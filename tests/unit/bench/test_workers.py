@@ -36,3 +36,12 @@ def test_failures_of_all_processes_are_counted() -> None:
 
     assert told["failures"]["cut"] == 4
     assert told["ok"] == 8
+
+
+def test_a_result_that_is_larger_than_a_pipe_holds_comes_back_whole() -> None:
+    with Simulator(Behaviour(ttft_ms=0, itl_ms=0)) as server:
+        load = Workload(warmup=0, requests=6000, concurrency=(16,), output_tokens=2, workers=2, look_around=False)
+        (told,) = measure(Target(url=server.url), load).as_dict()["runs"]
+
+    assert told["ok"] == 6000
+    assert told["output_tokens"] == 12000

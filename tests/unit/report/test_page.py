@@ -153,7 +153,7 @@ def test_markdown_has_the_tables() -> None:
 
     text = markdown.page([first, second], compare(first, second))
 
-    assert "| load | good |" in text
+    assert "| load | repeat | good |" in text
     assert "| B against A |" in text
     assert "faster than" in text
 
@@ -219,3 +219,85 @@ def test_a_picture_escapes_what_is_written_into_it() -> None:
 
 def test_few_samples_are_marked() -> None:
     assert "(few)" in tables.summary(record()).rows[0][4]
+
+
+def test_of_repeats_the_middle_one_is_told_and_never_the_best() -> None:
+    one = record(repeats=3, loads=(4,))
+    rates = sorted(run.output_tokens_per_s for run in one.runs)
+
+    tiles = html.page([one]).split('<ul class="tiles">')[1].split("</ul>")[0]
+
+    assert f"<b>{number(rates[1])}</b>" in tiles
+    assert f"<b>{number(rates[2])}</b>" not in tiles
+    assert f"median of 3 repeats, {number(rates[0])} to {number(rates[2])}" in tiles
+
+
+def test_one_run_is_not_called_a_median_of_repeats() -> None:
+    text = html.page([record()])
+
+    assert "median of" not in text
+    assert "repeat 1" not in text
+
+
+def test_each_row_of_a_repeat_says_which_one_it_is() -> None:
+    one = record(repeats=3, loads=(1, 4))
+
+    told = tables.summary(one)
+
+    wanted = ["median of 3", "1 of 3", "2 of 3", "3 of 3"]
+    assert [row[:2] for row in told.rows] == [(f"concurrency {load}", each) for load in (1, 4) for each in wanted]
+    rates = sorted(run.output_tokens_per_s for run in one.runs if run.concurrency == 4)
+    assert told.rows[4][3] == number(rates[1])
+    assert told.marks[::4] == ("sum", "sum")
+    assert "concurrency 4, repeat 2 of 3" in html.page([one])
+
+
+def test_a_repeat_in_which_nothing_came_back_is_in_no_median() -> None:
+    one = record(repeats=3, loads=(4,))
+    nothing = one.runs[0].model_copy(update={"ok": 0, "output_tokens_per_s": 0.0, "failures": {"connect": 40}})
+
+    middle = tables.summary(one.model_copy(update={"runs": (nothing, *one.runs[1:])})).rows[0]
+
+    assert middle[1:3] == ("median of 2", "80 of 120")
+    assert middle[-1] == "40"
+
+
+def test_what_is_the_same_in_all_rows_is_said_once() -> None:
+    table = Table(title="t", heads=("a", "b", "c"), rows=(("1", "x", "2"), ("1", "x", "3")))
+
+    folded = table.folded()
+
+    assert folded.heads == ("a", "c")
+    assert folded.rows == (("1", "2"), ("1", "3"))
+    assert folded.title == "t; in all rows: b x"
+    assert table.markdown().startswith("| a | b | c |")
+
+
+def test_a_table_of_one_row_is_not_folded() -> None:
+    table = Table(title="t", heads=("a", "b"), rows=(("1", "x"),))
+
+    assert table.folded() == table
+
+
+def test_what_else_went_on_is_shown_where_anything_was_seen() -> None:
+    one = record(loads=(4,))
+    seen = {
+        "server": {"during": [{"running": 4.0, "waiting": 2.0, "kv_usage": 0.5}], "increase": {"preemptions": 1.0}},
+        "gpu": [{"power_w": {"mean": 401.2}, "throttle_reasons": ["sw_power_cap"]}],
+    }
+    run = one.runs[0].model_copy(update={"surroundings": seen, "remarks": ("server: up to 2 waited <b>",)})
+
+    table = tables.surroundings(one.model_copy(update={"runs": (run,)}))
+    text = html.page([one.model_copy(update={"runs": (run,)})])
+
+    assert dict(zip(table.heads, table.rows[0], strict=True)) == {
+        "load": "concurrency 4",
+        "most running": "4",
+        "most waiting": "2",
+        "KV cache": "50%",
+        "preemptions": "1",
+        "GPU W": "401.2",
+        "slowed by": "sw_power_cap",
+    }
+    assert "up to 2 waited &lt;b&gt;" in text
+    assert 'id="surroundings"' not in html.page([one])
