@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args
 
 LIBRARY_NOT_FOUND = 12  # NVML_ERROR_LIBRARY_NOT_FOUND
+Kind = Literal["Compute", "Graphics"]  # of a process, in NVML's words
 _Answer = TypeVar("_Answer")
 
 
@@ -113,11 +114,11 @@ class Card:
             return None
         return Memory(total_mib=told.total >> 20, free_mib=told.free >> 20, used_mib=told.used >> 20)
 
-    def processes(self) -> dict[int, int | None]:
+    def processes(self, *kinds: Kind) -> dict[int, int | None]:
         """Return who holds the card's memory: MiB by process id, None where the driver does not tell (WSL2)."""
         running = [
             process
-            for kind in ("Compute", "Graphics")  # a process may be in both lists
+            for kind in kinds or get_args(Kind)  # a process may be in both lists
             for process in self.ask(f"nvmlDeviceGet{kind}RunningProcesses")
             or self.ask(f"nvmlDeviceGet{kind}RunningProcesses_v2")  # the name of older drivers
             or ()

@@ -50,7 +50,7 @@ class Gpu:
         """Take one sample of each GPU."""
         for card, samples, held in zip(self._cards, self._samples, self._held, strict=True):
             samples.append(_look(card))
-            for pid, used in _processes(card):
+            for pid, used in card.processes("Compute").items():
                 held[pid] = max((mib for mib in (used, held.get(pid)) if mib is not None), default=None)
 
     def as_dict(self, server: frozenset[int] | None = None) -> list[dict[str, Any]]:
@@ -87,9 +87,3 @@ def _look(card: Card) -> dict[str, Any]:
         "memory_used_mib": memory.used_mib if memory else None,
         "throttle": None if reasons is None else [name for bit, name in REASONS.items() if reasons & bit],
     }
-
-
-def _processes(card: Card) -> list[tuple[int, int | None]]:
-    """Return who uses a GPU, and how many MiB each holds: None in a container or under WSL, where that is not told."""
-    found = card.ask("nvmlDeviceGetComputeRunningProcesses") or []
-    return [(one.pid, None if one.usedGpuMemory is None else one.usedGpuMemory >> 20) for one in found]
