@@ -21,9 +21,9 @@ def remarks(surroundings: Mapping[str, Any]) -> Iterator[str]:
     if more.get("prefix_cache_queries") and (hits := more.get("prefix_cache_hits")):
         yield f"server: {hits / more['prefix_cache_queries']:.0%} of the prompt tokens came from its prefix cache"
     for index, card in enumerate(surroundings["gpu"]):
-        if reasons := card["throttle_reasons"]:
+        if reasons := card.get("throttle_reasons"):
             yield f"GPU {index} slowed itself down: {', '.join(reasons)}"
-        for one in card["processes"]:
+        for one in card.get("processes", ()):
             if one["server"] is False:
                 held = f", with {one['used_mib']:,} MiB" if one["used_mib"] is not None else ""
                 who = f"process {one['pid']} {one['name']}".rstrip()

@@ -32,14 +32,14 @@ class Gpu:
     def __init__(self, library: Any = None) -> None:  # noqa: ANN401 - the binding has no types
         self._cards: list[Card] = []
         self._samples: list[list[dict[str, Any]]] = []
-        self._held: list[dict[int, int | None]] = []  # of each GPU, what each process held at most, in MiB
+        self._held: list[dict[int, int | None] | None] = []  # what each process held at most, in MiB; None: never told
         with contextlib.suppress(NvmlError):
             nvml = Nvml(library)
             for index in range(nvml.count()):
                 with contextlib.suppress(NvmlError):
                     self._cards.append(nvml.card(index))
                     self._samples.append([])
-                    self._held.append({})
+                    self._held.append(None)
 
     @property
     def present(self) -> bool:
@@ -48,10 +48,9 @@ class Gpu:
 
     def sample(self) -> None:
         """Take one sample of each GPU."""
-        for card, samples, held in zip(self._cards, self._samples, self._held, strict=True):
-            samples.append(_look(card))
-            for pid, used in card.processes("Compute").items():
-                held[pid] = max((mib for mib in (used, held.get(pid)) if mib is not None), default=None)
+        for number, card in enumerate(self._cards):
+            self._samples[number].append(_look(card))
+            self._held[number] = _most(self._held[number], card.processes("Compute"))
 
     def as_dict(self, server: frozenset[int] | None = None) -> list[dict[str, Any]]:
         """Return, for each GPU, the extremes and the mean of what was seen, and who used it.
@@ -68,11 +67,8 @@ class Gpu:
             }
             known = [sample["throttle"] for sample in samples if sample["throttle"] is not None]
             reasons = {"throttle_reasons": sorted({reason for seen in known for reason in seen})} if known else {}
-            processes = [
-                {"pid": pid, "name": name_of(pid), "used_mib": used, "server": pid in server if server else None}
-                for pid, used in sorted(held.items())
-            ]
-            told.append({"samples": len(samples), **numbers, **reasons, "processes": processes})
+            users = {} if held is None else {"processes": [_user(*one, server) for one in sorted(held.items())]}
+            told.append({"samples": len(samples), **numbers, **reasons, **users})
         return told
 
 
@@ -87,3 +83,15 @@ def _look(card: Card) -> dict[str, Any]:
         "memory_used_mib": memory.used_mib if memory else None,
         "throttle": None if reasons is None else [name for bit, name in REASONS.items() if reasons & bit],
     }
+
+
+def _most(held: dict[int, int | None] | None, now: dict[int, int | None] | None) -> dict[int, int | None] | None:
+    """Return what each process held at most, in any of two looks."""
+    if held is None or now is None:
+        return now if held is None else held
+    both = {pid: (held.get(pid), now.get(pid)) for pid in {*held, *now}}
+    return {pid: max((mib for mib in two if mib is not None), default=None) for pid, two in both.items()}
+
+
+def _user(pid: int, used_mib: int | None, server: frozenset[int] | None) -> dict[str, Any]:
+    return {"pid": pid, "name": name_of(pid), "used_mib": used_mib, "server": pid in server if server else None}

@@ -81,7 +81,7 @@ def _card(nvml: Nvml, card: Card) -> Gpu:
 
 
 def _holders(nvml: Nvml, card: Card) -> tuple[Holder, ...]:
-    holders = [Holder(pid=pid, name=_name_of(nvml, pid), mib=mib) for pid, mib in card.processes().items()]
+    holders = [Holder(pid=pid, name=_name_of(nvml, pid), mib=mib) for pid, mib in (card.processes() or {}).items()]
     return tuple(sorted(holders, key=lambda holder: -(holder.mib or 0)))
 
 

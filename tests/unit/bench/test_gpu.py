@@ -52,6 +52,7 @@ def test_the_extremes_and_the_mean_of_what_was_seen_are_told() -> None:
         ("nvmlDeviceGetTemperature", {"temperature_c"}),
         ("nvmlDeviceGetMemoryInfo", {"memory_used_mib"}),
         ("nvmlDeviceGetCurrentClocksThrottleReasons", {"throttle_reasons"}),
+        ("nvmlDeviceGetComputeRunningProcesses", {"processes"}),
     ],
 )
 def test_what_is_not_told_is_left_out_and_never_taken_for_nothing(question: str, missing: set[str]) -> None:
@@ -128,6 +129,7 @@ def test_only_what_is_out_of_the_ordinary_is_remarked() -> None:
     }
 
     assert list(remarks({"server": quiet, "gpu": []})) == []
+    assert list(remarks({"server": quiet, "gpu": [{"samples": 2}]})) == []  # a card that tells nothing
     assert list(remarks({"server": busy, "gpu": []})) == [
         "server: up to 5 requests waited in its queue, 8 ran",
         "server: its KV cache was 99% full",
