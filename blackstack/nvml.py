@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args
 
 LIBRARY_NOT_FOUND = 12  # NVML_ERROR_LIBRARY_NOT_FOUND
+Kind = Literal["Compute", "Graphics"]  # of a process, in NVML's words
 _Answer = TypeVar("_Answer")
 
 
@@ -112,6 +113,23 @@ class Card:
         if told is None:
             return None
         return Memory(total_mib=told.total >> 20, free_mib=told.free >> 20, used_mib=told.used >> 20)
+
+    def processes(self, *kinds: Kind) -> dict[int, int | None] | None:
+        """Return who holds the card's memory, MiB by process id; None where nobody tells.
+
+        Args:
+            kinds: of processes; none for all. What one of them holds is None where that is not told (WSL2).
+        """
+        lists = [self._running(kind) for kind in kinds or get_args(Kind)]
+        if all(one is None for one in lists):
+            return None
+        told = ((one.pid, one.usedGpuMemory) for running in lists for one in running or ())  # one may be in two lists
+        return {pid: None if used is None else used >> 20 for pid, used in told}
+
+    def _running(self, kind: Kind) -> Any:  # noqa: ANN401 - a list of the binding's
+        question = f"nvmlDeviceGet{kind}RunningProcesses"
+        newest = self.ask(question)
+        return self.ask(f"{question}_v2") if newest is None else newest  # the name of older drivers
 
 
 def _binding() -> Any:  # noqa: ANN401

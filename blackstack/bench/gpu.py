@@ -50,7 +50,7 @@ class Gpu:
         """Take one sample of each GPU."""
         for number, card in enumerate(self._cards):
             self._samples[number].append(_look(card))
-            self._held[number] = _most(self._held[number], _processes(card))
+            self._held[number] = _most(self._held[number], card.processes("Compute"))
 
     def as_dict(self, server: frozenset[int] | None = None) -> list[dict[str, Any]]:
         """Return, for each GPU, the extremes and the mean of what was seen, and who used it.
@@ -83,14 +83,6 @@ def _look(card: Card) -> dict[str, Any]:
         "memory_used_mib": memory.used_mib if memory else None,
         "throttle": None if reasons is None else [name for bit, name in REASONS.items() if reasons & bit],
     }
-
-
-def _processes(card: Card) -> dict[int, int | None] | None:
-    """Return who uses a GPU, and how many MiB each holds: None in a container or under WSL, where that is not told."""
-    found = card.ask("nvmlDeviceGetComputeRunningProcesses")
-    if found is None:
-        return None
-    return {one.pid: None if one.usedGpuMemory is None else one.usedGpuMemory >> 20 for one in found}
 
 
 def _most(held: dict[int, int | None] | None, now: dict[int, int | None] | None) -> dict[int, int | None] | None:

@@ -81,12 +81,7 @@ def _card(nvml: Nvml, card: Card) -> Gpu:
 
 
 def _holders(nvml: Nvml, card: Card) -> tuple[Holder, ...]:
-    running = [
-        *(card.ask("nvmlDeviceGetComputeRunningProcesses") or ()),
-        *(card.ask("nvmlDeviceGetGraphicsRunningProcesses") or ()),
-    ]
-    held = {process.pid: process.usedGpuMemory for process in running}  # a process may be in both lists
-    holders = [Holder(pid=pid, name=_name_of(nvml, pid), mib=_mib(told)) for pid, told in held.items()]
+    holders = [Holder(pid=pid, name=_name_of(nvml, pid), mib=mib) for pid, mib in (card.processes() or {}).items()]
     return tuple(sorted(holders, key=lambda holder: -(holder.mib or 0)))
 
 
@@ -99,10 +94,6 @@ def _name_of(nvml: Nvml, pid: int) -> str:
 
 def _switch(told: int | None) -> bool | None:
     return None if told is None else bool(told)
-
-
-def _mib(told: int | None) -> int | None:
-    return None if told is None else told >> 20
 
 
 def _watts(told: int | None) -> float | None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Goal = Literal["throughput", "latency"]
 Values = Mapping[str, str]
+ROUNDS, REPEATS = 4, 2  # of the rematch that a claim rests on
 RUNGS = (1, 2, 4)  # repeats after which the ones that do worse are given up
 DEFAULTS = "the stack's own values"
 _ASKS = 20  # proposals in a row that were tried already, after which an untried one is drawn
@@ -137,6 +138,20 @@ def growing_probe(workload: Workload, goal: Goal, give_up: Callable[[int, float]
         return total
 
     return probe
+
+
+def needed_s(trials: Sequence[Trial]) -> float:
+    """Return the seconds that a search has taken, and those of one more choice and the rematch; 0 before the first.
+
+    The shortest start counts: the first one may have compiled what later ones find in caches.
+    """
+    if not trials:
+        return 0.0
+    served = [(trial.load_s, trial.seconds - trial.load_s) for trial in trials if trial.load_s is not None]
+    start, load = min((start for start, _ in served), default=0.0), max((load for _, load in served), default=0.0)
+    choice = max(start + load, *(trial.seconds for trial in trials if trial.load_s is None), 0.0)
+    rematch = 2 * ROUNDS * (start + load * REPEATS / RUNGS[-1])
+    return sum(trial.seconds for trial in trials) + choice + rematch
 
 
 def added(one: Seen, other: Seen) -> Seen:

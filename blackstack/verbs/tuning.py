@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,11 +13,9 @@ from blackstack.errors import UsageError, unknown_name
 from blackstack.trial import axes, sure, tune, verdict
 from blackstack.trial.attempt import short_probe
 from blackstack.trial.cell import Trial
-from blackstack.trial.loop import Run
 from blackstack.verbs.choose import ROOT, named
 from blackstack.verbs.trying import Order, keep, trying
 
-ROUNDS, REPEATS = 4, 2  # of the rematch that a claim rests on
 AXES = ("attention", "kv")  # that are searched where the stack has them
 
 
@@ -43,7 +42,7 @@ def search(stack: str | None, order: Order, *, goal: tune.Goal, budget_s: float,
             it.probe = tune.growing_probe(order.load, goal, give_up)
             return it.run.one(cell)
 
-        while _time_left(it.run, budget_s) and looking.step(tried) is not None:
+        while tune.needed_s(it.run.trials) < budget_s and looking.step(tried) is not None:
             pass
         best = looking.best()
         own = {d.name: d.own for d in dimensions}
@@ -53,13 +52,14 @@ def search(stack: str | None, order: Order, *, goal: tune.Goal, budget_s: float,
             sides = {"own": own, "best": best}
             cells = {side: tune.cell_of(one, order.wishes, dimensions, values) for side, values in sides.items()}
             rematch: dict[str, list[Trial]] = {"own": [], "best": []}
-            for side, cell in verdict.rounds(cells, ROUNDS):
+            for side, cell in verdict.rounds(cells, tune.ROUNDS):
                 # At temperature 0 the answers of the next rounds are those of the first.
-                it.probe = short_probe(replace(order.load, repeats=REPEATS, quality=not rematch[side]))
+                it.probe = short_probe(replace(order.load, repeats=tune.REPEATS, quality=not rematch[side]))
                 label = f"rematch {cell.label}: {cell.about or tune.DEFAULTS}"
                 rematch[side].append(it.run.one(replace(cell, label=label)))
             ratio = _rematched(rematch, goal)
-    found = _Found(looking=looking, best=best, own=own, ratio=ratio)
+    needed_s = tune.needed_s(it.run.trials)
+    found = _Found(looking=looking, best=best, own=own, ratio=ratio, needed_s=needed_s)
     closing = [found.told()]
     if found.gained:
         profile = found.profile.model_copy(update={"about": f"{goal}: {closing[0]}"})
@@ -78,12 +78,13 @@ def _rematched(rematch: Mapping[str, Sequence[Trial]], goal: tune.Goal) -> sure.
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """What a search came to: the best values, and how they did against the stack's own."""
+    """What a search came to: the best values, how they did against the stack's own, and what one more would need."""
 
     looking: tune.Search
     best: tune.Values | None
     own: tune.Values
     ratio: sure.Estimate | None
+    needed_s: float = 0.0
 
     @property
     def gained(self) -> bool:
@@ -101,6 +102,9 @@ class _Found:
         words = " ".join([*(f"{key}={value}" for key, value in self.profile.set.items()), self.profile.extra]).strip()
         if self.best is None:
             said = "nothing that was tried works"
+        elif len(self.looking.tried) < min(self.looking.size, 2):
+            least = math.ceil(self.needed_s / 60)
+            said = f"no gain shown: time for the stack's own values only; one more and a rematch need --budget {least}m"
         elif self.best == self.own:
             said = "no gain shown: the stack's own values are the best of what was tried"
         elif self.ratio is None:
@@ -121,11 +125,3 @@ class _Found:
             "tried": len(self.looking.tried),
             "choices": self.looking.size,
         }
-
-
-def _time_left(run: Run, budget_s: float) -> bool:
-    """Tell whether one more choice fits, and after it the rematch; what earlier runs took counts."""
-    taken = [trial.seconds for trial in run.trials]
-    longest = max(taken, default=0.0)
-    rematch = 2 * ROUNDS * longest / tune.RUNGS[-1]  # half the repeats, and mostly without the questions
-    return not taken or sum(taken) + longest + rematch < budget_s

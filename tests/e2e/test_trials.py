@@ -165,6 +165,15 @@ def test_where_the_stack_is_best_as_it_is_no_gain_is_claimed(shell: Shell) -> No
     assert not (shell.root / "env/profiles").exists()
 
 
+def test_a_budget_without_time_for_a_second_choice_says_which_one_would_do(shell: Shell) -> None:
+    add_simulator(shell)
+
+    said = shell.inv("tune", "--stack", "sim", *PYTHON, *SHORT, "--axis", "none", "--budget", "1s")
+
+    assert said.code == 0, said.all
+    assert re.search(r"no gain shown: time for the stack's own values only; .* need --budget \d+m; 1 of 4", said.out)
+
+
 @pytest.mark.timeout(300)
 def test_a_verdict_names_the_faster_one_and_what_was_not_tried(shell: Shell) -> None:
     add_simulator(shell, "slow", itl=40)

@@ -2,7 +2,7 @@
    tells little to whoever is not root. Declarations: https://docs.nvidia.com/deploy/nvml-api/ */
 #include <string.h>
 
-enum { SUCCESS = 0, NOT_SUPPORTED = 3, NO_PERMISSION = 4 };
+enum { SUCCESS = 0, NOT_SUPPORTED = 3, NO_PERMISSION = 4, TOO_SMALL = 7 };
 typedef struct { unsigned long long total, free, used; } memory;
 
 static int second(void *card) { return card == (void *)2; }
@@ -20,6 +20,16 @@ int nvmlDeviceGetMemoryInfo(void *card, memory *told)
 {
     if (second(card)) return NOT_SUPPORTED;
     told->total = 24ull << 30; told->free = 22ull << 30; told->used = 2ull << 30;
+    return SUCCESS;
+}
+typedef struct { unsigned pid; unsigned long long used; unsigned gpu_instance, compute_instance; } process;
+int nvmlDeviceGetComputeRunningProcesses_v2(void *card, unsigned *count, process *told)
+{
+    if (second(card)) return NO_PERMISSION;
+    if (*count < 2) { *count = 2; return TOO_SMALL; }
+    *count = 2;
+    told[0] = (process){4000001, 3ull << 30, -1, -1};
+    told[1] = (process){4000002, -1ull, -1, -1}; /* NVML_VALUE_NOT_AVAILABLE */
     return SUCCESS;
 }
 int nvmlDeviceGetPowerUsage(void *card, unsigned *milliwatts)

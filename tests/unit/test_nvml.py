@@ -88,8 +88,11 @@ def test_the_real_binding_over_an_older_driver_that_refuses_much_tells_the_rest(
     assert (told["facts"]["source"], told["facts"]["driver"], told["facts"]["cuda"]) == ("nvml", "510.47.03", "11.6")
     assert [card["name"] for card in told["facts"]["cards"]] == ["NVIDIA A10"] * 2
     assert [card["total_mib"] for card in told["facts"]["cards"]] == [24576, 0]
-    assert [card["holders"] for card in told["facts"]["cards"]] == [[], []]
+    holders, nobody = (card["holders"] for card in told["facts"]["cards"])
+    assert {one["pid"]: one["mib"] for one in holders} == {4000001: 3072, 4000002: None}
+    assert not nobody
     first, second = told["bench"]
     assert (first["power_w"]["max"], first["throttle_reasons"]) == (120.0, ["sw_power_cap"])
+    assert {one["pid"]: one["used_mib"] for one in first["processes"]} == {4000001: 3072, 4000002: None}
     assert set(second) == {"samples", "graphics_mhz", "memory_mhz", "temperature_c"}
     assert told["ground"] == [2048]

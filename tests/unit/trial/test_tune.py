@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -149,3 +150,19 @@ def test_a_value_to_tune_that_the_knob_refuses_is_a_fault_of_the_file(repository
         catalog.load(repository, "toy")
 
     assert "`tune` has 0" in str(caught.value)
+
+
+def test_time_for_one_more_choice_and_the_rematch_is_told_by_the_shortest_start_and_the_longest_load() -> None:
+    cold = dataclasses.replace(trial("cold", 10.0, seconds=188.0), load_s=160.0)
+    warm = dataclasses.replace(trial("warm", 10.0, seconds=90.0), load_s=70.0)
+    rematch = 2 * tune.ROUNDS
+
+    assert tune.needed_s([]) == 0
+    assert tune.needed_s([cold]) == pytest.approx(188 + 188 + rematch * (160 + 14))
+    assert tune.needed_s([cold, warm]) == pytest.approx(278 + 98 + rematch * (70 + 14))
+
+
+def test_a_choice_that_never_answered_may_be_the_longest() -> None:
+    refused = dataclasses.replace(trial("refused", outcome="too late", seconds=600.0), load_s=None)
+
+    assert tune.needed_s([refused]) == pytest.approx(600 + 600)
