@@ -125,8 +125,12 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, indent: int = 
         rows: shape (rows, columns); the first column names the row.
         indent: columns that are left free on the left.
     """
-    widths = widths_within(heads, rows, out.width - indent)
-    drawn = _columns(heads, rows, widths) if widths else _blocks(heads, rows)
+    room = out.width - indent
+    whole = sum(max(map(cell_len, cells)) for cells in zip(heads, *rows, strict=True))
+    # Closer columns are easier to read than broken cells.
+    gap = next((gap for gap in (_GAP, 1) if whole + gap * (len(heads) - 1) <= room), _GAP)
+    widths = widths_within(heads, rows, room - gap * (len(heads) - 1))
+    drawn = _columns(heads, rows, widths, gap) if widths else _blocks(heads, rows)
     _put(Padding(drawn, (0, 0, 0, indent), expand=False))
 
 
@@ -136,14 +140,13 @@ def pairs(data: Mapping[str, str]) -> None:
 
 
 def widths_within(heads: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> tuple[int, ...] | None:
-    """Return the widths at which a table is still easy to read within so many columns of a terminal, or None.
+    """Return the widths at which a table is still easy to read, within so many columns of a terminal, or None.
 
     No word is cut: a name or a path must be good to copy. Columns of sentences share what is left, and no cell is
     higher than a few lines.
     """
     columns = list(zip(heads, *rows, strict=True))
     wanted = [max(map(cell_len, cells)) for cells in columns]
-    room -= _GAP * (len(columns) - 1)
     if sum(wanted) <= room:
         return tuple(wanted)
     widths = [max(cell_len(word) for cell in cells for word in cell.split() or [""]) for cells in columns]
@@ -158,8 +161,8 @@ def widths_within(heads: Sequence[str], rows: Sequence[Sequence[str]], room: int
     return None if spare < 0 or highest > _HIGHEST else tuple(widths)
 
 
-def _columns(heads: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int]) -> Table:
-    drawn = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), collapse_padding=True, header_style="bold")
+def _columns(heads: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], gap: int) -> Table:
+    drawn = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), collapse_padding=True, header_style="bold")
     for head, width in zip(heads, widths, strict=True):
         drawn.add_column(head, width=width, overflow="fold")
     for row in rows:

@@ -75,6 +75,15 @@ def test_a_table_that_fits_is_a_table(capsys: pytest.CaptureFixture[str]) -> Non
     assert lines == ["  A      B", "  one    two", "  three  four"]
 
 
+def test_columns_come_closer_before_a_cell_is_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("51.5 ms", "52.1 ms", "93.8")]
+
+    assert printed(lambda: console.table(("TTFT", "GAP", "RATE"), rows), 20, capsys) == [
+        "TTFT    GAP     RATE",
+        "51.5 ms 52.1 ms 93.8",
+    ]
+
+
 def test_only_sentences_are_broken_and_only_between_words(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [("vllm-pt210-flashinfer", "a sentence that is too long for the line")]
 
