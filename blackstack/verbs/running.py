@@ -14,7 +14,6 @@ from blackstack.interrupt import interruptible
 from blackstack.plan import Plan, Wishes
 from blackstack.progress import Paced, paced
 from blackstack.runtime import state
-from blackstack.runtime.base import Running
 from blackstack.verbs.choose import ROOT, Found, all_up, find, named, only, planned
 
 
@@ -37,7 +36,7 @@ def up(stack: str | None, wishes: Wishes, *, timeout: float | None = None) -> No
                 for warning in doctor.refuse_if_blocked(made, machine):
                     progress.note(f"{warning.severity}: {warning.title}")
                 answer = serving.start(made, progress, timeout, interruption)
-    _say_how_to_use(made, existing.running if existing and existing.alive else None, answer)
+    _say_how_to_use(made, existing if existing and existing.alive else None, answer)
 
 
 def down(stack: str | None) -> None:
@@ -69,6 +68,12 @@ def _join(found: Found, made: Plan, progress: Paced, timeout: float | None) -> r
             why=[f"{key}: {old} → {new}" for key, (old, new) in changed.items()],
             fix=f"inv down --stack {made.stack.name}   # then up again",
         )
+    if not had and made.wishes.runtime not in {"auto", found.runtime.name}:
+        raise BlockedError(
+            f"{made.stack.name} is already up with --runtime {found.runtime.name}, started from elsewhere",
+            why=f"it is {found.running.identity}; --runtime {made.wishes.runtime} was asked for",
+            fix=f"inv down --stack {made.stack.name}   # ends it; then up again",
+        )
     progress.note(f"{made.stack.name} is already up ({found.running.identity})")
     try:
         answer = ready.until_ready(serving.wait_for(found.runtime, made, found.running.url, timeout), progress)
@@ -84,11 +89,11 @@ def _join(found: Found, made: Plan, progress: Paced, timeout: float | None) -> r
     return answer
 
 
-def _say_how_to_use(made: Plan, already: Running | None, answer: ready.Ready) -> None:
-    url = already.url if already else made.url
+def _say_how_to_use(made: Plan, already: Found | None, answer: ready.Ready) -> None:
+    url, runtime = (already.running.url, already.runtime.name) if already else (made.url, made.runtime)
     key = f' -H "Authorization: Bearer {_where_the_key_is(made)}"' if made.api_key else ""
     body = json.dumps({"model": made.model, "prompt": "Once upon a time", "max_tokens": 32})
-    console.say(f"{made.stack.name} is up: {url}  model {made.model}  ({made.runtime})")
+    console.say(f"{made.stack.name} is up: {url}  model {made.model}  ({runtime})")
     console.say(f"  it answered: {heartbeat.PROMPT}{answer.answer.rstrip()[:60]}…".replace("\n", " "))
     console.say(f"  curl {url}/v1/completions -H 'Content-Type: application/json'{key} -d {shlex.quote(body)}")
     console.say("  next: inv bench   inv logs --follow   inv down")

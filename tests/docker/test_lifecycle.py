@@ -104,6 +104,19 @@ def test_a_server_started_by_hand_is_measured_without_a_claim_of_what_was_asked(
     assert "not known" in json.loads(said.out)["asked_for"]["settings"]
 
 
+def test_a_container_that_was_started_elsewhere_is_not_taken_for_the_process_that_is_asked_for(
+    shell: Shell, engine: docker.DockerClient
+) -> None:
+    assert shell.inv("up", *STACK).code == 0
+    (shell.root / ".blackstack/run/llamacpp-cpu/up.json").unlink()  # as another checkout sees it
+
+    other = shell.inv("up", *STACK, "--runtime", "process")
+
+    assert (other.code, "already up with --runtime docker" in other.all) == (1, True), other.all
+    assert containers(engine, shell)
+    assert "(docker)" in shell.inv("up", *STACK).out
+
+
 def test_a_value_that_compose_cannot_read_does_not_stand_in_the_way_of_down(
     shell: Shell, engine: docker.DockerClient
 ) -> None:
