@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -46,7 +46,7 @@ def refuse(typed: ParseMachine, said: str) -> NoReturn:
 
     verb, flag = typed.context, typed.flag
     flags = {name: str(argument.help) for name, argument in verb.flags.items()} if verb.name else {}
-    if flag and flag.takes_value and flag.raw_value is None:
+    if flag and flag.takes_value and (flag.raw_value is None or said == NO_VALUE):
         error = mistyping.no_value(verb.name, f"--{flag.names[0]}", str(flag.help))
     elif verb.missing_positional_args:
         wanted, lacking = verb.positional_args, verb.missing_positional_args
@@ -57,7 +57,29 @@ def refuse(typed: ParseMachine, said: str) -> NoReturn:
     raise Exit(str(error), error.exit_code)
 
 
-ParseMachine.error = refuse  # type: ignore[assignment, method-assign]  # it has no other place for this
+NO_VALUE = "no value"
+
+
+def leave_flag(typed: ParseMachine, *, leave: Callable[[ParseMachine], None] = ParseMachine.complete_flag) -> None:
+    """Leave a flag, unless it may be repeated and had no value: Invoke takes `--set` alone for nothing to set."""
+    if typed.flag and typed.flag.kind is list and not typed.flag_got_value:
+        refuse(typed, NO_VALUE)
+    leave(typed)
+
+
+def take_value(
+    typed: ParseMachine, value: str, *, take: Callable[[ParseMachine, str], None] = ParseMachine.see_value
+) -> None:
+    """Take a flag's value, unless it is empty, as of a shell's variable that is not set."""
+    if value == "":
+        refuse(typed, NO_VALUE)
+    take(typed, value)
+
+
+# Invoke has no other place for its sentences.
+ParseMachine.error = refuse  # type: ignore[assignment, method-assign]
+ParseMachine.complete_flag = leave_flag  # type: ignore[assignment, method-assign]
+ParseMachine.see_value = take_value  # type: ignore[assignment, method-assign]
 
 
 @contextmanager

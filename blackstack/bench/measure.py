@@ -58,7 +58,7 @@ async def _measure(target: Target, workload: Workload, progress: Callable[[str],
         runs.append(run)
         if run.tally.given_up:
             break
-    found: dict[str, Any] = {"models": models, **supply.found}
+    found: dict[str, Any] = {"models": models, **supply.found, **({"salt": supply.nonce} if workload.salt else {})}
     if workload.quality and not runs[-1].tally.given_up:
         progress("questions with known answers")
         found["quality"] = await examine(target)

@@ -183,14 +183,20 @@ class RequestSample:
 
 
 def mean_interval(values: list[int], *, seed: int = 0) -> Interval | None:
-    """Return the 95 % interval of a mean: by bootstrap, or by the normal law where there are many samples."""
+    """Return the 95 % interval of a mean: by bootstrap, or by the normal law where there are many samples.
+
+    Few samples show less than all of the spread: of five, the bootstrap alone would be right five times in six and not
+    19 times in 20. So its ends are moved outwards as Student's are (https://arxiv.org/abs/1411.5279).
+    """
     n = len(values)
     if n < FEWEST_FOR_CI:
         return None
     if n < BOOTSTRAP_BELOW:
         draw = random.Random(seed)  # noqa: S311 - a reproducible interval, not a secret
         means = sorted(sum(draw.choices(values, k=n)) / n for _ in range(RESAMPLES))
-        return means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
+        mean, wider = sum(values) / n, math.sqrt(n / (n - 1)) * quantile(0.975, n - 1) / Z95
+        low, high = means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
+        return mean - (mean - low) * wider, mean + (high - mean) * wider
     distribution = Distribution(values)
     half = Z95 * distribution.deviation / math.sqrt(n)
     return distribution.mean - half, distribution.mean + half
@@ -204,7 +210,8 @@ def ratio_interval(sums: list[int], counts: list[int]) -> Interval | None:
     if len(sums) < FEWEST_FOR_CI or not sum(counts):
         return None
     ratio, error = ratio_and_error(sums, counts)
-    return ratio - Z95 * error, ratio + Z95 * error
+    half = quantile(0.975, len(sums) - 1) * error
+    return ratio - half, ratio + half
 
 
 def ratio_and_error(sums: Sequence[float], counts: Sequence[float]) -> tuple[float, float]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,11 +29,14 @@ class Supply:
 
     Attributes:
         found: what was learned while preparing, for the result.
+        nonce: of this measurement alone. Prompts and their order come from the seed, so that two measurements do the
+            same work; what they begin with does not, or the first would fill the prefix cache for the second.
     """
 
     target: Target
     words: Vocabulary | None = None
     found: dict[str, Any] = field(default_factory=dict)
+    nonce: str = field(default_factory=partial(secrets.token_hex, 8))
 
     @classmethod
     async def of(cls, target: Target, workload: Workload) -> Supply:
@@ -57,7 +62,7 @@ class Supply:
             common["ignore_eos"] = True
         shared = " ".join((WORDS * (workload.shared_prefix // len(WORDS) + 1))[: workload.shared_prefix])
         # Synthetic prompts differ from their second word on, and a salt would change their length.
-        salts = salted(seed) if workload.salt and self.words is None else None
+        salts = salted(f"{self.nonce}/{seed}") if workload.salt and self.words is None else None
         chat = workload.endpoint == "chat"
         prompts = self._prompts(workload, seed=seed)
         for prompt in prompts:
@@ -95,7 +100,7 @@ class Supply:
 
     def _prompts(self, workload: Workload, *, seed: str) -> Iterator[Prompt]:
         if self.words is not None and workload.input_tokens is not None:
-            return self.words.prompts(workload.input_tokens, seed=seed)
+            return self.words.prompts(workload.input_tokens, seed=f"{self.nonce}/{seed}" if workload.salt else seed)
         if is_file(workload.prompts):
             return from_file(Path(workload.prompts))
         return built_in(workload.prompts, seed=seed)

@@ -60,6 +60,12 @@ class Address:
                 why="it needs http:// or https:// and a host",
                 fix=f"write it like {EXAMPLE}",
             )
+        if parts.username or parts.password:
+            raise UsageError(
+                "a URL with a name or a password in it would stand in the result",
+                why="a result is shown to others; a key goes through the environment",
+                fix=f"--url {parts.scheme}://{parts.hostname} --api-key-env NAME",
+            )
         tls = parts.scheme == "https"
         base = parts.path.rstrip("/").removesuffix("/v1")
         return cls(host=parts.hostname, port=port or (443 if tls else 80), tls=tls, base=base)

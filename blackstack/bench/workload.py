@@ -106,11 +106,7 @@ class Workload:
             raise UsageError(
                 "turns need a closed loop", why="a user answers when the server has", fix="--turns without --rate"
             )
-        if not self.concurrency or min(self.concurrency) < 1:
-            raise UsageError(
-                f"concurrency is {self.concurrency}; it needs whole numbers from 1",
-                fix="write it like --concurrency 1,64",
-            )
+        self._check_concurrency()
 
     @property
     def open_loop(self) -> bool:
@@ -121,6 +117,17 @@ class Workload:
     def path(self) -> str:
         """Return the path that is asked."""
         return PATHS[self.endpoint]
+
+    def _check_concurrency(self) -> None:
+        if not self.concurrency or min(self.concurrency) < 1:
+            raise UsageError(
+                f"concurrency is {self.concurrency}; it needs whole numbers from 1",
+                fix="write it like --concurrency 1,64",
+            )
+        if len(set(self.concurrency)) < len(self.concurrency):
+            raise UsageError(
+                f"concurrency {','.join(map(str, self.concurrency))} names one twice", fix="--repeats N measures again"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the workload, ready for JSON."""

@@ -16,7 +16,7 @@ NOT_WORK: Final = frozenset(
 DEFAULTS: Final = {field.name: field.default for field in fields(Workload)}
 LIMITS: Final = "slo_"  # what a request should keep changes nothing of what it does
 # What is another at each start, or a measurement itself.
-PASSING: Final = frozenset({"found_inside.start_up_seconds", "created", "container", "pid"})
+PASSING: Final = frozenset({"found_inside.start_up_seconds", "found_inside.salt", "created", "container", "pid"})
 
 
 @dataclass(frozen=True, kw_only=True)

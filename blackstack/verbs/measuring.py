@@ -48,13 +48,17 @@ class Order:
 
 def bench(order: Order, workload: Workload) -> None:
     """Measure, print and write the record."""
+    if order.out and Path(order.out).is_dir():
+        raise UsageError(
+            f"{order.out} is a folder", why="--out names a file", fix=f"--out {Path(order.out) / 'NAME.json'}"
+        )
     target, found, result = _measure(order, workload)
-    path = save(result, order.out, order.name_of(result))
+    path, unsaved = _kept(result, order)
     if order.as_json:
         console.raw(json.dumps(result.as_dict(), ensure_ascii=False))
     else:
         _show(target, result, path)
-    if error := broken.failure(result.measured["runs"], target.url, found):
+    if error := unsaved or broken.failure(result.measured["runs"], target.url, found):
         error.why = (*error.why, f"the record tells more: {shown(path)}")
         raise error
 
@@ -74,6 +78,17 @@ def merged(rounds: Sequence[results.Result], *, repeats: int) -> results.Result:
     runs = [{**run, "repeat": repeat} for repeat, each in enumerate(rounds) for run in each.measured["runs"]]
     asked_for = {**first.asked_for, "workload": {**first.asked_for["workload"], "repeats": repeats}}
     return replace(first, asked_for=asked_for, measured={**first.measured, "runs": runs, "repeats": []})
+
+
+def _kept(result: results.Result, order: Order) -> tuple[Path, BlockedError | None]:
+    """Write a record where it was asked for, or else in ``results/``: minutes of work are not lost for a name."""
+    name = order.name_of(result)
+    try:
+        return save(result, order.out, name), None
+    except BlockedError as error:
+        if not order.out:
+            raise
+        return save(result, None, name), error
 
 
 def save(result: results.Result, out: str | None, name: str) -> Path:

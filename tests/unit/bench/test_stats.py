@@ -77,6 +77,18 @@ def test_gaps_of_one_request_do_not_count_as_independent() -> None:
     assert calm_and_slow[1] - calm_and_slow[0] > 10
 
 
+@pytest.mark.parametrize("n", [3, 5, 12])
+def test_an_interval_of_few_samples_is_right_as_often_as_it_says(n: int) -> None:
+    draw, trials = random.Random(n), 300  # noqa: S311 - a draw, not a secret
+    rounds = [[round(draw.gauss(100_000, 20_000)) for _ in range(n)] for _ in range(trials)]
+
+    means = [mean_interval(values) or (0.0, 0.0) for values in rounds]
+    ratios = [ratio_interval(values, [100] * n) or (0.0, 0.0) for values in rounds]
+
+    assert sum(low <= 100_000 <= high for low, high in means) / trials >= 0.91
+    assert sum(low <= 1000 <= high for low, high in ratios) / trials >= 0.91
+
+
 def test_two_samples_give_no_interval() -> None:
     assert mean_interval([1, 2]) is None
     assert ratio_interval([1], [1]) is None

@@ -117,6 +117,39 @@ def test_a_shared_prefix_comes_before_the_salt() -> None:
     assert len({prompt[30] for prompt in prompts}) == 6
 
 
+def beginnings(bodies: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """Return the salts, and what stands behind them."""
+    parts = [body["prompt"].partition(" ") for body in bodies]
+    return [salt for salt, _, _ in parts], [text for _, _, text in parts]
+
+
+def test_a_second_measurement_asks_the_same_with_other_beginnings() -> None:
+    with Simulator() as server:
+        records = [measure(Target(url=server.url), Workload(**QUICK)).as_dict() for _ in range(2)]
+        bodies = [dict(served.body) for served in server.served]
+
+    first, second = (beginnings(each) for each in (bodies[:6], bodies[6:]))
+    assert first[1] == second[1]
+    assert not set(first[0]) & set(second[0])
+    assert records[0]["found"]["salt"] != records[1]["found"]["salt"]
+
+
+def test_a_second_measurement_of_synthetic_prompts_shares_no_beginning_either() -> None:
+    with Simulator() as server:
+        for _ in range(2):
+            measure(Target(url=server.url), Workload(**QUICK, input_tokens=20))
+        prompts = [str(served.body["prompt"]).split() for served in server.served]
+
+    assert {len(prompt) for prompt in prompts} == {20}
+    assert len({tuple(prompt[:6]) for prompt in prompts}) == 12
+
+
+def test_without_salt_two_measurements_are_the_same_to_the_letter() -> None:
+    one, other = (sent(Behaviour(), salt=False, input_tokens=20) for _ in range(2))
+
+    assert one == other
+
+
 def test_an_open_loop_sends_everything_and_says_its_rate() -> None:
     with Simulator() as server:
         told = measure(Target(url=server.url), Workload(**{**QUICK, "requests": 30}, rate=500, arrival="poisson"))
