@@ -56,8 +56,11 @@ class Gpu:
         """Return, for each GPU, the extremes and the mean of what was seen, and who used it.
 
         Args:
-            server: the processes of the server; None where they are not known.
+            server: the processes of the server; None where they are not known. Where none of them is seen on any card,
+                they are a proxy's (nginx, LiteLLM, ``ssh -L``) or need no GPU, and whose the others are is not known.
         """
+        seen_here = {pid for held in self._held for pid in held or ()}
+        server = server if server and server & seen_here else None
         told = []
         for samples, held in zip(self._samples, self._held, strict=True):
             numbers = {
@@ -94,4 +97,9 @@ def _most(held: dict[int, int | None] | None, now: dict[int, int | None] | None)
 
 
 def _user(pid: int, used_mib: int | None, server: frozenset[int] | None) -> dict[str, Any]:
-    return {"pid": pid, "name": name_of(pid), "used_mib": used_mib, "server": pid in server if server else None}
+    return {
+        "pid": pid,
+        "name": name_of(pid),
+        "used_mib": used_mib,
+        "server": pid in server if server is not None else None,
+    }

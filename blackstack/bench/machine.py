@@ -9,8 +9,7 @@ from typing import Any
 import psutil
 
 from blackstack.bench.target import Address
-
-HERE = frozenset({"127.0.0.1", "localhost", "::1"})
+from blackstack.loopback import is_loopback
 
 
 def name_of(pid: int) -> str:
@@ -21,11 +20,11 @@ def name_of(pid: int) -> str:
 
 
 def server_processes(address: Address) -> frozenset[int] | None:
-    """Return who listens at an address, and what it has started.
+    """Return who listens at an address, and what it has started; that may be a proxy, and the server another.
 
     None where that cannot be known: the server is elsewhere, in a container behind a proxy, or another user's.
     """
-    if address.host not in HERE:
+    if not is_loopback(address.host):
         return None
     with contextlib.suppress(psutil.Error):
         for socket in psutil.net_connections("tcp"):

@@ -35,6 +35,7 @@ NAMES: Final[dict[str, tuple[str, ...]]] = {
         "llamacpp:kv_cache_usage_ratio",
     ),
 }
+SHARES: Final = frozenset(NAMES["kv_usage"])  # of 1; two that are half full are not one that is full
 COUNTERS: Final[dict[str, tuple[str, ...]]] = {
     "preemptions": ("vllm:num_preemptions_total", "sglang:num_retracted_reqs"),
     "prefix_cache_queries": ("vllm:prefix_cache_queries_total", "vllm:gpu_prefix_cache_queries_total"),
@@ -49,11 +50,14 @@ COUNTERS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def read_metrics(text: str) -> dict[str, float]:
-    """Return each series of a Prometheus page, summed over its labels."""
-    found: dict[str, float] = {}
+    """Return each series of a Prometheus page: over its labels the sum, of a share the highest.
+
+    Labels tell the engines of one server apart, as with vLLM's data parallelism.
+    """
+    found: dict[str, list[float]] = {}
     for name, value in LINE.findall(text):
-        found[name] = found.get(name, 0.0) + float(value)
-    return found
+        found.setdefault(name, []).append(float(value))
+    return {name: max(values) if name in SHARES else sum(values) for name, values in found.items()}
 
 
 def pick(metrics: dict[str, float], names: dict[str, tuple[str, ...]]) -> dict[str, float]:

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Final
 
 from blackstack.bench.loops import loop_factory
-from blackstack.bench.pulse import Standing
+from blackstack.bench.pulse import PERIOD_S, Standing
 from blackstack.bench.stream import clock_ns
 from blackstack.bench.supply import Supply
 from blackstack.bench.tally import Tally
@@ -51,6 +51,8 @@ async def run_workers(
     count = workload.workers if workload.open_loop else min(workload.workers, concurrency)
     context = multiprocessing.get_context("spawn")  # a fork would copy a loop that is running
     processes, pipes = [], []
+    far = [Standing()] * count
+    telling: asyncio.Task[None] | None = None
     try:
         for index in range(count):
             ours, theirs = context.Pipe()
@@ -60,19 +62,15 @@ async def run_workers(
             theirs.close()
             processes.append(process)
             pipes.append(ours)
-        far = dict.fromkeys(range(count), Standing())
-
-        def show(index: int, now: Standing) -> None:
-            far[index] = now
-            if index == count - 1:  # all of them tell in step
-                tell(sum(far.values(), Standing()))
-
         await asyncio.gather(*(_hear(pipe) for pipe in pipes))
         begin_ns = clock_ns() + HEADWAY_NS
         for pipe in pipes:
             pipe.send(begin_ns)
-        parts = await asyncio.gather(*(_hear(pipe, partial(show, index)) for index, pipe in enumerate(pipes)))
+        telling = asyncio.create_task(_tell(tell, far))
+        parts = await asyncio.gather(*(_follow(pipe, far, index) for index, pipe in enumerate(pipes)))
     finally:
+        if telling is not None:
+            telling.cancel()
         for process in processes:
             process.terminate()
         for process in processes:
@@ -85,6 +83,22 @@ async def run_workers(
             tally.merge(part[0])
             report.merge(part[1])
     return tally, report
+
+
+async def _tell(tell: Callable[[Standing], None], far: list[Standing]) -> None:
+    """Tell how far all are, on a clock of our own: a worker that has ended, or hangs, must not silence the others."""
+    while True:
+        await asyncio.sleep(PERIOD_S)
+        tell(sum(far, Standing()))
+
+
+async def _follow(pipe: Connection, far: list[Standing], index: int) -> Part:
+    """Return what a worker sends, and keep how far it is; one that has ended waits for nothing any more."""
+    part = await _hear(pipe, partial(far.__setitem__, index))
+    if part is not None:
+        tally, _ = part
+        far[index] = Standing(done=tally.requests, failed=tally.failures.total(), tokens=tally.output_tokens)
+    return part
 
 
 async def _hear(pipe: Connection, tell: Callable[[Standing], None] = lambda _: None) -> Part:

@@ -29,7 +29,7 @@ FLOORS = (
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ALONE = {
-    "bench": {"errors", "nvml", "student"},
+    "bench": {"errors", "loopback", "nvml", "student"},
     "diagnose": {"errors", "finding", "generated"},
     "results": {"errors", "files"},
     "comparison": {"errors", "results", "bench", "student"},

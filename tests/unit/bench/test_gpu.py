@@ -102,6 +102,23 @@ def test_what_was_on_the_gpu_is_told_with_its_process_and_whose_it_is(monkeypatc
     assert "GPU 0 was also used by process 4000001, with 3,072 MiB: not the server's" in run["remarks"]
 
 
+def test_a_server_behind_a_proxy_is_not_called_a_stranger() -> None:
+    gpu = Gpu(fake_nvml())  # process 7 holds the card
+    gpu.sample()
+    proxy, server = frozenset({4000001, 4000002}), frozenset({4000001, 7})
+
+    def whose(processes: frozenset[int]) -> bool | None:
+        (card,) = gpu.as_dict(processes)
+        told: bool | None = card["processes"][0]["server"]
+        return told
+
+    assert whose(proxy) is None
+    assert whose(server) is True
+    assert list(remarks({"server": {"during": [], "increase": {}}, "gpu": gpu.as_dict(proxy)})) == [
+        "GPU 0 slowed itself down: sw_power_cap, sw_thermal_slowdown"
+    ]
+
+
 @pytest.mark.parametrize("url", ["http://192.0.2.7:8000", "http://127.0.0.1:1"])
 def test_the_processes_of_a_server_that_cannot_be_seen_are_not_guessed(url: str) -> None:
     assert server_processes(Address.of(url)) is None

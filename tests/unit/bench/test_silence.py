@@ -42,6 +42,16 @@ def test_that_nothing_comes_is_said_long_before_the_time_out(
     assert told.runs[-1].tally.given_up
 
 
+def test_a_worker_that_has_ended_does_not_hide_that_another_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blackstack.bench.pulse.SILENT_S", 1.0)
+
+    # Both processes wait when they are first asked how far they are; then the second has no request left.
+    told, _, said = asked(Behaviour(hang_at=3, ttft_ms=700), requests=3, concurrency=(2,), timeout_s=2.0, workers=2)
+
+    assert told.as_dict()["runs"][0]["ok"] == 2
+    assert any("1 in flight, 2 of 3 done" in line for line in said)
+
+
 def test_a_server_that_hangs_costs_two_time_outs_and_not_one_a_request() -> None:
     told = asked(Behaviour(hang_at=3), requests=1000, concurrency=(1, 2), repeats=2)[0].as_dict()
 

@@ -27,6 +27,14 @@ def test_a_metric_is_the_sum_over_its_labels() -> None:
     assert metrics["vllm:num_preemptions_total"] == 10
 
 
+def test_two_caches_that_are_half_full_are_not_one_that_overflows() -> None:
+    page = "".join(
+        f'vllm:kv_cache_usage_perc{{engine="{engine}"}} {share}\n' for engine, share in enumerate((0.6, 0.5))
+    )
+
+    assert pick(read_metrics(page), NAMES) == {"kv_usage": 0.6}
+
+
 def test_engines_metrics_come_under_one_name_and_unknown_ones_are_absent() -> None:
     assert pick(read_metrics(PAGE), NAMES) == {"running": 5}
     assert pick({"llamacpp:requests_deferred": 2.0}, NAMES) == {"waiting": 2.0}
