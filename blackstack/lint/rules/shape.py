@@ -94,12 +94,13 @@ def value(service: Service) -> Iterator[Fault]:
 def reference(service: Service) -> Iterator[Fault]:
     """Look for services, networks, configs and secrets that nothing declares, and pairs that exclude each other."""
     tree = service.document.tree
+    elsewhere = "include" in tree  # what is named may be declared in that file; `other-file` says so
     for key, declared in (("depends_on", "services"), *((key, key) for key in ("networks", "configs", "secrets"))):
         named = service.raw.get(key)
         known = {*mapping(tree.get(declared)), *(("default",) if key == "networks" else ())}
         for place, one in enumerate(named) if isinstance(named, Mapping | list) else ():
             name = str(one.get("source", "")) if isinstance(one, Mapping) else str(one)
-            if name and name not in known:
+            if name and name not in known and not elsewhere:
                 at = service.at(key, name if isinstance(named, Mapping) else place)
                 yield Fault(title=f"{service.name} names {key}: {name}, and `{declared}:` has none", at=at, shown=name)
     if "network_mode" in service.raw and "networks" in service.raw:
