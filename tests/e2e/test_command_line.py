@@ -39,6 +39,12 @@ def begin(*words: str, env: dict[str, str] | None = None) -> subprocess.Popen[st
         (("up", "vllm-cpu"), ["only behind a flag", "next: inv up --stack vllm-cpu"]),
         (("plan", "PORT=1"), ["only behind a flag", "next: inv plan --set PORT=1"]),
         (("lint", "compose/vllm-cpu.yaml"), ["next: inv lint --file compose/vllm-cpu.yaml"]),
+        (("lint", "missing.yml"), ["next: inv lint --file missing.yml"]),
+        (("lint", "--file", "missing.yml"), ["cannot read missing.yml", "next: inv lint --file PATH"]),
+        (
+            ("backends", "--stack", "llamacpp-cpu", "--axis", "atention"),
+            ["did you mean 'attention'?", "inv backends --stack llamacpp-cpu --axis attention"],
+        ),
         (("pu",), ["no verb called 'pu'", "did you mean 'up'?", "inv --list"]),
         (("--stak", "toy"), ["inv itself has no flag --stak"]),
         (
