@@ -28,13 +28,21 @@ if TYPE_CHECKING:
     from blackstack.audit.target import Target
 
 EPILOG = """\
-exit code: 0 nothing found that would fail, 1 something will not load or run, 2 bad usage, 3 the target
-cannot be had
+exit code: 0 nothing found that would fail, 1 something will not load or run, 2 it cannot be meant that way,
+or what is to be audited cannot be had
 
   python -m blackstack.audit --python .venv/bin/python --gpu rtx-5090
   python -m blackstack.audit --image vllm/vllm-openai:v0.11.0 --driver 570.133
   python -m blackstack.audit --wheels "torch==2.8.0 vllm==0.11.0" --json
 """
+# What helps where the target of a flag cannot be had.
+NEXT = {
+    "site": "--site takes a folder of packages, such as .venv/lib/python3.12/site-packages",
+    "python": "--python takes the path of an environment's interpreter, such as .venv/bin/python",
+    "root": "--root takes an unpacked image with a Python in it; for an image: --image REF",
+    "image": "--image takes a name that `docker images` lists, or a file that `docker save` wrote",
+    "wheels": "--wheels takes what `pip download` would, such as 'torch==2.8.0 vllm==0.11.0', or .whl files",
+}
 
 
 def audit(target: Target, question: Question | None = None) -> Report:
@@ -68,8 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             target = _target(options, library_path, stack)
             _refuse_nothing(target)
         except (TargetError, image.ImageError, wheels.WheelError) as error:
-            sys.stderr.write(f"audit: {error}\n")
-            return 3
+            given = next(flag for flag in NEXT if getattr(options, flag))
+            sys.stderr.write(f"audit: {error}\n  next: {NEXT[given]}\n")
+            return 2
         report = audit(target, Question(options.gpu, driver))
         if options.json:
             _write(json.dumps(report.as_dict(), indent=2))

@@ -153,12 +153,16 @@ def parse(path: Path, label: str) -> Document:
     Raises:
         UsageError: it is not there, or it is no compose file.
     """
+    again = f"inv lint --file {label}"
     try:
         tree = read_yaml(path)
     except BrokenYamlError as error:
-        raise UsageError(f"{label}:{error.line}: does not parse", why=error.reason) from error
+        raise UsageError(
+            f"{label}:{error.line}: does not parse", why=error.reason, fix=f"mend that line, then: {again}"
+        ) from error
     except OSError as error:
-        raise UsageError(f"cannot read {label}", why=error.strerror or str(error)) from error
+        why = error.strerror or str(error)
+        raise UsageError(f"cannot read {label}", why=why, fix=["inv lint --file PATH", "inv lint   # ours"]) from error
     if not isinstance(tree, CommentedMap) or not isinstance(tree.get("services"), CommentedMap):
         raise UsageError(f"{label} is no compose file", why="it has no `services:`", fix="name a compose file")
     return Document(label=label, tree=tree)

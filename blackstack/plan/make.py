@@ -190,6 +190,8 @@ def make(stack: Stack, host: Host, wishes: Wishes, *, shell_env: Mapping[str, st
             f"{stack.name} makes no environment of its own: without Docker it needs one that has the engine",
             fix=wishes.typed("up", stack.name, "--python", "PATH"),
         )
+    if wishes.python:
+        _refuse_no_program(wishes.python)
     folder = None if wishes.python else as_process.environment_folder(stack, process)
     return replace(
         made,
@@ -214,6 +216,16 @@ def _runtime(stack: Stack, host: Host, wishes: Wishes) -> tuple[RuntimeName, str
     if wishes.runtime == "docker" or stack.x.process is None:
         raise problem
     return "process", (problem.why or (problem.what,))[0]
+
+
+def _refuse_no_program(python: str) -> None:
+    """Refuse an interpreter that cannot be one, before anybody waits for it."""
+    path = Path(python)
+    if path.is_file() and os.access(path, os.X_OK):
+        return
+    why = "" if not path.exists() else "it is a folder" if path.is_dir() else "it may not be executed"
+    fix = "--python takes the path of a Python, such as .venv/bin/python"
+    raise UsageError(f"there is no interpreter {python}", why=why, fix=fix)
 
 
 def _process_of(stack: Stack) -> Process:

@@ -66,8 +66,6 @@ class ProcessRuntime:
     def start(self, plan: Plan, progress: Progress) -> Running:
         """Hand the server to a supervisor and return what it says."""
         (step,) = plan.steps_of("start")
-        if plan.environment is None and not Path(step.argv[0]).exists():
-            raise BlockedError(f"there is no interpreter {step.argv[0]}", fix="--python takes a path to a Python")
         folder = state.folder(self.root, plan.stack.name)
         folder.mkdir(parents=True, exist_ok=True)
         old_logs = (f"{state.LOG}.{number}" for number in range(1, LOG_COUNT + 1))

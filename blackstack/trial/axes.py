@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ruamel.yaml import YAML
 
 from blackstack.catalog import Stack
-from blackstack.errors import UsageError, nearest, unknown_name
+from blackstack.errors import UsageError, nearest
 from blackstack.plan import Wishes
 from blackstack.trial.cell import Cell, Evidence
 
@@ -116,7 +116,13 @@ def cells(
         )
     for name in names:
         if name not in there:
-            raise unknown_name("axis", name, there, see=f"of {stack.x.engine} {stack.x.engine_version or ''}".strip())
+            near = nearest(name, there)
+            meant = [f"did you mean {near!r}?"] if near else []
+            raise UsageError(
+                f"no axis called {name!r} on {stack.name}",
+                why=f"{stack.x.engine} {stack.x.engine_version or ''}".strip() + f" has: {', '.join(sorted(there))}",
+                fix=[*meant, f"inv backends --stack {stack.name} --axis {near or next(iter(there))}"],
+            )
     known = {value for name in names for value in there[name].values}
     for value in only:
         if value not in known:

@@ -52,7 +52,7 @@ class Answer:
 
 
 def audit(subject: Subject, answer: Answer) -> int:
-    """Audit and print; return the exit code: 0 nothing will fail, 1 something will, 2 usage, 3 not to be had."""
+    """Audit and print; return the exit code: 0 nothing will fail, 1 something will, 2 usage, or not to be had."""
     given = {flag: value for flag, value in vars(subject).items() if value}
     if len(given) != 1:
         flags = ", ".join(f"--{field.name}" for field in fields(Subject))

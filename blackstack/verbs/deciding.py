@@ -20,10 +20,10 @@ from blackstack.verbs.trying import Order, trying
 
 def decide(order: Order, *, candidates: Sequence[str], model: str, rounds: int) -> None:
     """Hold stacks against each other on this machine, side by side, and say which wins."""
-    if not candidates or not model:
+    if lacking := [flag for flag, given in (("--candidates", candidates), ("--model", model)) if not given]:
         raise UsageError(
             "inv verdict needs the stacks to hold against each other, and the model that all of them serve",
-            why=f"--candidates {','.join(candidates) or 'is missing'}, --model {model or 'is missing'}",
+            why=f"not given: {', '.join(lacking)}",
             fix=[
                 "inv verdict --candidates llamacpp-cpu,vllm-cpu --model SmolLM2-135M-Instruct",
                 "which stack serves which model: inv stacks",

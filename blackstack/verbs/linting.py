@@ -23,7 +23,8 @@ def lint(*, stack: str | None = None, file: str | None = None, as_json: bool = F
         UsageError: there is no such stack or file, or it is no compose file.
     """
     if stack and file:
-        raise UsageError("--stack names one of ours, --file any compose file: give one of the two")
+        what = "--stack names one of ours, --file any compose file: give one of the two"
+        raise UsageError(what, fix=[f"inv lint --stack {stack}", f"inv lint --file {file}"])
     findings = _of_file(file) if file else _of_stacks(stack)
     if as_json:
         console.data([finding.as_dict() for finding in findings])

@@ -58,7 +58,9 @@ def _meant_flag(word: str, flags: Mapping[str, str]) -> str | None:
         return "--stack"
     if "=" in word and "--set" in flags:
         return "--set"
-    return next((flag for flag in _FOR_A_FILE if flag in flags and Path(word).is_file()), None)
+    path = Path(word)
+    is_path = path.is_file() or "/" in word or path.suffix[1:].isalpha()  # it may be a file that is not there
+    return next((flag for flag in _FOR_A_FILE if flag in flags and is_path), None)
 
 
 def _help(verb: str | None) -> str:

@@ -39,6 +39,12 @@ def begin(*words: str, env: dict[str, str] | None = None) -> subprocess.Popen[st
         (("up", "vllm-cpu"), ["only behind a flag", "next: inv up --stack vllm-cpu"]),
         (("plan", "PORT=1"), ["only behind a flag", "next: inv plan --set PORT=1"]),
         (("lint", "compose/vllm-cpu.yaml"), ["next: inv lint --file compose/vllm-cpu.yaml"]),
+        (("lint", "missing.yml"), ["next: inv lint --file missing.yml"]),
+        (("lint", "--file", "missing.yml"), ["cannot read missing.yml", "next: inv lint --file PATH"]),
+        (
+            ("backends", "--stack", "llamacpp-cpu", "--axis", "atention"),
+            ["did you mean 'attention'?", "inv backends --stack llamacpp-cpu --axis attention"],
+        ),
         (("pu",), ["no verb called 'pu'", "did you mean 'up'?", "inv --list"]),
         (("--stak", "toy"), ["inv itself has no flag --stak"]),
         (
@@ -55,8 +61,8 @@ def begin(*words: str, env: dict[str, str] | None = None) -> subprocess.Popen[st
         (("bench", "--url", "http://me:hush@127.0.0.1:1"), ["would stand in the result", "--api-key-env"]),
         (("compare",), ["next: inv compare "]),
         (("compare", "vllm-cpu"), ["next: inv compare "]),
-        (("verdict",), ["--candidates is missing, --model is missing", "next: inv verdict --candidates llamacpp-cpu,"]),
-        (("verdict", "--candidates", "vllm-cpu"), ["--model is missing", "next: inv verdict --candidates"]),
+        (("verdict",), ["not given: --candidates, --model", "next: inv verdict --candidates llamacpp-cpu,"]),
+        (("verdict", "--candidates", "vllm-cpu"), ["not given: --model", "next: inv verdict --candidates"]),
         (("restore",), ["give one of --archive FILE, --stack NAME", "next: "]),
         (("export",), ["needs a folder", "next: inv export --stack NAME --out DIR"]),
         (("audit",), ["give one of --stack", "next: inv --help audit"]),

@@ -37,13 +37,18 @@ def test_sarif_is_what_code_scanning_reads(tmp_path: Path, capsys: pytest.Captur
 def test_a_folder_without_packages_is_a_wrong_folder_and_not_a_fine_audit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert audit(Subject(site=str(tmp_path)), Answer()) == 3
+    assert audit(Subject(site=str(tmp_path)), Answer()) == 2
 
     assert "is it the right place?" in capsys.readouterr().err
 
 
-def test_a_target_that_is_not_there_is_an_engine_s_failure_not_a_fine_audit(tmp_path: Path) -> None:
-    assert audit(Subject(site=str(tmp_path / "nowhere")), Answer()) == 3
+@pytest.mark.parametrize("flag", ["site", "root", "python", "image", "wheels"])
+def test_a_target_that_is_not_there_is_wrong_usage_and_no_fine_audit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], flag: str
+) -> None:
+    assert audit(Subject(**{flag: str(tmp_path / "nowhere.whl")}), Answer()) == 2
+
+    assert f"\n  next: --{flag} takes " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

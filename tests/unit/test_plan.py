@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,10 +137,24 @@ def test_an_unknown_runtime_gets_the_nearest_name(repository: Path, host: Host) 
 
 
 def test_an_interpreter_of_ones_own_needs_no_environment(repository: Path, host: Host) -> None:
-    made = make(repository, host, python="/opt/engine/bin/python")
+    made = make(repository, host, python=sys.executable)
 
     assert [step.kind for step in made.steps] == ["start"]
-    assert made.steps[0].argv[0] == "/opt/engine/bin/python"
+    assert made.steps[0].argv[0] == sys.executable
+
+
+@pytest.mark.parametrize(("name", "why"), [("nowhere", ""), ("", "it is a folder"), ("a-text", "may not be executed")])
+def test_an_interpreter_that_is_none_is_said_before_anything_starts(
+    repository: Path, host: Host, tmp_path: Path, name: str, why: str
+) -> None:
+    (tmp_path / "a-text").write_text("no")
+    path = str(tmp_path / name)
+
+    with pytest.raises(UsageError, match=f"there is no interpreter {path}") as caught:
+        make(repository, host, runtime="process", python=path)
+
+    assert why in str(caught.value)
+    assert "next: --python takes the path of a Python" in str(caught.value)
 
 
 def test_the_environment_is_another_one_when_its_requirements_change(repository: Path, host: Host) -> None:
@@ -183,9 +198,9 @@ def test_a_stack_without_requirements_runs_from_an_environment_that_is_there(rep
         make(repository, host, runtime="process")
     assert "--python PATH" in str(caught.value)
 
-    made = make(repository, host, python="/opt/there/bin/python")
+    made = make(repository, host, python=sys.executable)
     assert [step.kind for step in made.steps] == ["start"]
-    assert made.steps[-1].argv[0] == "/opt/there/bin/python"
+    assert made.steps[-1].argv[0] == sys.executable
 
 
 def test_the_model_is_the_one_that_the_knob_names(repository: Path, host: Host) -> None:

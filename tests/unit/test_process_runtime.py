@@ -247,19 +247,10 @@ def test_an_environment_that_cannot_be_made_leaves_nothing_half_made(
     assert not made.environment.exists()
 
 
-def test_an_interpreter_that_is_not_there_is_said_before_anything_starts(
-    repository: Path, host: Host, runtime: ProcessRuntime
-) -> None:
-    wishes = Wishes(runtime="process", python="/nowhere/python")
-    made = plan.make(catalog.load(repository, "toy"), host, wishes, shell_env={})
-
-    with pytest.raises(BlockedError, match="there is no interpreter /nowhere/python"):
-        runtime.start(made, StageClock())
-
-
 def test_a_program_that_cannot_be_started_is_said(repository: Path, host: Host, runtime: ProcessRuntime) -> None:
     not_a_program = repository / "not-a-program"
     not_a_program.write_text("no")
+    not_a_program.chmod(0o755)
     wishes = Wishes(runtime="process", python=str(not_a_program))
     made = plan.make(catalog.load(repository, "toy"), host, wishes, shell_env={})
 

@@ -64,6 +64,8 @@ _READABLE: tuple[tuple[tuple[Where, ...], Callable[[str], bool], str, str], ...]
     ((("restart",),), lambda text: _RESTART.fullmatch(text) is not None, "restart policy", "on-failure:3"),
 )
 _LARGEST_PORT = 65535
+_PROTOCOLS = {"", "tcp", "udp", "sctp"}
+_SHARED = ("network_mode", "ipc", "pid")  # of another service, as service:NAME
 
 
 def shape(service: Service) -> Iterator[Fault]:
@@ -94,14 +96,24 @@ def value(service: Service) -> Iterator[Fault]:
 def reference(service: Service) -> Iterator[Fault]:
     """Look for services, networks, configs and secrets that nothing declares, and pairs that exclude each other."""
     tree = service.document.tree
+    elsewhere = "include" in tree  # what is named may be declared in that file; `other-file` says so
     for key, declared in (("depends_on", "services"), *((key, key) for key in ("networks", "configs", "secrets"))):
         named = service.raw.get(key)
         known = {*mapping(tree.get(declared)), *(("default",) if key == "networks" else ())}
         for place, one in enumerate(named) if isinstance(named, Mapping | list) else ():
             name = str(one.get("source", "")) if isinstance(one, Mapping) else str(one)
-            if name and name not in known:
+            if name and name not in known and not elsewhere:
                 at = service.at(key, name if isinstance(named, Mapping) else place)
                 yield Fault(title=f"{service.name} names {key}: {name}, and `{declared}:` has none", at=at, shown=name)
+            elif key == "depends_on" and name == service.name:
+                at = service.at(key, name if isinstance(named, Mapping) else place)
+                yield Fault(title=f"{name} depends on itself", at=at, shown=name)
+    for key in _SHARED:
+        of_service, _, name = service.text(key).partition(":")
+        if of_service != "service" or (name != service.name and (elsewhere or name in mapping(tree.get("services")))):
+            continue
+        why = "which is itself" if name == service.name else "and `services:` has none"
+        yield Fault(title=f"{service.name} has {key} of service {name}, {why}", at=service.at(key), shown=name)
     if "network_mode" in service.raw and "networks" in service.raw:
         at = service.at("network_mode")
         yield Fault(title=f"{service.name} has network_mode and networks, which exclude each other", at=at)
@@ -174,12 +186,31 @@ def _keys(schema: Mapping[str, Any]) -> tuple[set[str], set[str]]:
 
 
 def _port_fault(text: str) -> str:
-    """Return what is wrong with a port as Compose writes it, ``[[ADDRESS:]HOST:]INSIDE[/PROTOCOL]``, or nothing."""
-    for part in text.partition("/")[0].rsplit(":", 2)[-2 if text.count(":") else -1 :]:
-        for end in part.split("-", 1) if part else ():
-            if not (end.isascii() and end.isdecimal() and int(end) <= _LARGEST_PORT):
-                return f"{part} is no number up to {_LARGEST_PORT}"
+    """Return what is wrong with a port as Compose writes it, ``[[ADDRESS:]HOST:]INSIDE[/PROTOCOL]``, or nothing.
+
+    As ``ParsePortSpec`` of https://github.com/docker/go-connections/blob/main/nat/nat.go has it.
+    """
+    ports, _, protocol = text.partition("/")
+    if protocol.lower() not in _PROTOCOLS:
+        return f"{text} has the protocol {protocol}, and may have tcp, udp or sctp"
+    parts = ports.rsplit(":", 2)[-2:]
+    if not parts[-1]:
+        return f"{text} has no port inside the container"
+    for part in filter(None, parts):
+        ends = part.split("-", 1)
+        if not all(end.isascii() and end.isdecimal() and int(end) <= _LARGEST_PORT for end in ends):
+            return f"{part} is no number up to {_LARGEST_PORT}"
+        if int(ends[0]) > int(ends[-1]):
+            return f"{part} ends before it starts"
+    counts = [_count(part) for part in filter(None, parts)]
+    if len(counts) == 2 and counts[0] != counts[1] and counts[1] != 1:  # noqa: PLR2004 - outside and inside
+        return f"{text} has {counts[0]} outside and {counts[1]} inside"
     return ""
+
+
+def _count(part: str) -> int:
+    first, _, last = part.partition("-")
+    return int(last or first) - int(first) + 1
 
 
 RULES = (

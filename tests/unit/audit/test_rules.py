@@ -275,10 +275,10 @@ def test_sarif_is_written_for_ci(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert [result["ruleId"] for result in log["runs"][0]["results"]] == ["unreadable-file"]
 
 
-def test_what_is_not_there_is_said_with_exit_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--site", str(tmp_path / "nowhere")]) == 3
-    assert main(["--root", str(tmp_path)]) == 3
-    assert main(["--wheels", str(tmp_path / "no.whl")]) == 3
+def test_what_is_not_there_is_said_with_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--site", str(tmp_path / "nowhere")]) == 2
+    assert main(["--root", str(tmp_path)]) == 2
+    assert main(["--wheels", str(tmp_path / "no.whl")]) == 2
     assert "is not a folder" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["--site", str(tmp_path), "--gpu", "rtx-9999"])

@@ -53,6 +53,14 @@ def test_a_file_without_a_fault_is_left_alone(base: str) -> None:
     assert examine(BASES[base]) == ()
 
 
+def test_what_an_included_file_may_declare_is_not_missed(tmp_path: Path) -> None:
+    text = BASES["vllm"].read_text().replace("name: served", "name: served\ninclude: [other.yaml]")
+    path = tmp_path / "compose.yaml"
+    path.write_text(text.replace("    shm_size:", "    depends_on: [there]\n    networks: {inner: {}}\n    shm_size:"))
+
+    assert [finding.code for finding in examine(path)] == ["other-file"]
+
+
 @pytest.mark.parametrize("name", catalog.names(REPOSITORY))
 def test_our_own_stacks_have_no_fault_in_any_profile(name: str) -> None:
     found = examine(REPOSITORY / f"compose/{name}.yaml", root=REPOSITORY)

@@ -85,8 +85,10 @@ def test_what_is_no_compose_file_is_a_usage_error(tmp_path: Path, text: str, say
     path = tmp_path / "compose.yaml"
     path.write_text(text)
 
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=says) as caught:
         linting.lint(file=str(path))
+
+    assert "next: " in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +102,10 @@ def test_what_is_no_compose_file_is_a_usage_error(tmp_path: Path, text: str, say
     ],
 )
 def test_what_cannot_be_meant_is_a_usage_error(asked: dict[str, str], says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=says) as caught:
         linting.lint(**asked)  # type: ignore[arg-type]
+
+    assert "next: " in str(caught.value)
 
 
 @pytest.mark.parametrize(
