@@ -124,7 +124,10 @@ class Card:
         if all(one is None for one in lists):
             return None
         told = ((one.pid, one.usedGpuMemory) for running in lists for one in running or ())  # one may be in two lists
-        return {pid: None if used is None else used >> 20 for pid, used in told}
+        held: dict[int, int | None] = {}
+        for pid, used in told:
+            held[pid] = held.get(pid) if used is None else used >> 20
+        return held
 
     def _running(self, kind: Kind) -> Any:  # noqa: ANN401 - a list of the binding's
         question = f"nvmlDeviceGet{kind}RunningProcesses"

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +28,13 @@ def test_a_question_that_is_refused_is_none_and_the_others_count() -> None:
 
 def test_memory_that_is_not_told_is_none() -> None:
     assert Nvml(fake_nvml(nvmlDeviceGetMemoryInfo=refuse(3))).card(0).memory() is None
+
+
+def test_a_figure_of_one_list_outlives_a_refusal_of_the_other() -> None:
+    silent = [SimpleNamespace(pid=7, usedGpuMemory=None)]
+    library = fake_nvml(nvmlDeviceGetGraphicsRunningProcesses=lambda _handle: silent)
+
+    assert Nvml(library).card(0).processes() == {7: 1024}
 
 
 def test_a_name_that_is_no_text_is_none() -> None:
