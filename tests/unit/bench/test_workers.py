@@ -17,7 +17,7 @@ def test_shares_add_up(total: int) -> None:
 def test_two_processes_send_what_one_would_send() -> None:
     with Simulator() as one, Simulator() as two:
         for server, workers in ((one, 1), (two, 2)):
-            workload = Workload(warmup=0, requests=9, concurrency=(4,), output_tokens=5, workers=workers)
+            workload = Workload(warmup=0, requests=9, concurrency=(4,), output_tokens=5, workers=workers, salt=False)
             told = measure(Target(url=server.url), workload).as_dict()["runs"][0]
 
             assert told["ok"] == 9
