@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(text if arguments.json else render(result))  # noqa: T201 - the result is the output
     if given_up := result["runs"][-1]["given_up"]:
         answered = sum(run["ok"] for run in result["runs"])
-        _say(f"given up: {given_up['why']}; {answered} requests were answered before")
+        _say(f"given up: {given_up['why']}; answered before: {answered}")
     return FAILED if any(run["ok"] < run["requests"] for run in result["runs"]) else 0
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 FULL_KV: Final = 0.95  # from which a server begins to preempt
+BUSY: Final = 0.1  # of all processors, from which others are felt
 
 
 def remarks(surroundings: Mapping[str, Any]) -> Iterator[str]:
@@ -20,6 +21,9 @@ def remarks(surroundings: Mapping[str, Any]) -> Iterator[str]:
         yield f"server: {count:.0f} preemptions, work that was done twice"
     if more.get("prefix_cache_queries") and (hits := more.get("prefix_cache_hits")):
         yield f"server: {hits / more['prefix_cache_queries']:.0%} of the prompt tokens came from its prefix cache"
+    others = (surroundings.get("cpu") or {}).get("others_share")
+    if others is not None and others >= BUSY:
+        yield f"machine: other processes than the server's and this client's used {others:.0%} of its processors"
     for index, card in enumerate(surroundings["gpu"]):
         if reasons := card.get("throttle_reasons"):
             yield f"GPU {index} slowed itself down: {', '.join(reasons)}"

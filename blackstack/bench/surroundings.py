@@ -87,8 +87,8 @@ class Surroundings:
 
     async def begin(self) -> None:
         """Look once, and then again and again."""
-        self._server = server_processes(self.target.address) if self.gpu.present else None
-        self._processors = Processors()
+        self._server = server_processes(self.target.address)
+        self._processors = Processors(self._server)
         self.gpu.sample()  # a run that is over within a period has this one and the last
         self._dialer = Dialer(self.target.address, timeout_s=PATIENCE_S)
         self._begun_ns = clock_ns()

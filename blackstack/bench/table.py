@@ -12,6 +12,7 @@ MEASURES = (
     ("end to end", "e2e_ms"),
 )
 WORTH_SAYING = 0.02  # of a run
+SHOWN_S = 0.005  # less is «0.00»
 HEADS = ("mean", "ci95", "p50", "p90", "p99", "max")
 
 
@@ -56,7 +57,7 @@ def notes(run: Mapping[str, Any]) -> list[str]:
         lines.append(f"goodput: {share:.1%} of all requests within their limits, {rate:.2f} a second")
     turns = [(turn["turn"], turn["ttft_ms"]) for turn in run.get("by_turn", ())]
     lines += [f"turn {number}: TTFT {told['mean']:.2f} ms, {told['n']} requests" for number, told in turns]
-    if (left_out := run["cooldown"]["excluded_s"]) > run["duration_s"] * WORTH_SAYING:
+    if (left_out := run["cooldown"]["excluded_s"]) > max(run["duration_s"] * WORTH_SAYING, SHOWN_S):
         lines.append(f"cool-down: the last {left_out:.2f} s, when nothing was left to send, are in no throughput")
     if check := run.get("token_check"):
         lines.append(_checked(check))

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from blackstack.errors import BlockedError
 from blackstack.facts import ports
@@ -17,7 +18,7 @@ WAIT_S = 60.0  # a driver takes its time to give memory back after a process has
 POLL_S = 0.5
 TOLERANCE_MIB = 64  # what a desktop or a driver moves by itself
 
-Vram = Sequence[int] | None
+Vram = Sequence[int | None] | None  # of each GPU; None for one that does not tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +56,12 @@ class Ground:
             ports.listen(made.bind, made.port)
         except OSError:
             return f"port {made.port} is taken by {ports.holder(made.port)}"
-        now = self.read() if self.vram_mib is not None else None
-        for number, (before, after) in enumerate(zip(self.vram_mib or (), now or (), strict=False)):
+        now = (self.read() or ()) if self.vram_mib is not None else ()
+        for number, (before, after) in enumerate(zip_longest(self.vram_mib or (), now)):
+            if before is None:
+                continue
+            if after is None:
+                return f"GPU {number} held {before} MiB before the first trial, and does not answer any more"
             if after > before + TOLERANCE_MIB:
                 return f"GPU {number} holds {after} MiB, where it held {before} before the first trial"
         return ""
@@ -82,5 +87,5 @@ def vram() -> Vram:
     """Return what each GPU of this machine holds now, in MiB; None without a driver."""
     with contextlib.suppress(NvmlError), Nvml() as nvml:
         seen = [nvml.card(index).memory() for index in range(nvml.count())]
-        return [memory.used_mib for memory in seen if memory] or None
+        return [memory.used_mib if memory else None for memory in seen] if any(seen) else None
     return None

@@ -43,7 +43,7 @@ def failure(runs: Sequence[Mapping[str, Any]], url: str, found: Found | None) ->
         return None
     good, given_up = sum(run["ok"] for run in runs), next((run["given_up"] for run in runs if run["given_up"]), None)
     classes = ", ".join(f"{count} {kind}" for kind, count in failures.most_common())
-    why = [f"{good} requests were answered, {failures.total()} failed: {classes}"]
+    why = [f"answered: {good}, failed: {failures.total()}: {classes}"]
     if given_up:
         left = f"; {given_up['not_sent']} more were not sent" if given_up["not_sent"] else ""
         why.insert(0, f"{given_up['why']}{left}")

@@ -68,7 +68,7 @@ def test_a_server_elsewhere_that_dies_is_said_to_be_gone(shell: Shell) -> None:
     assert said.code == 3, said.all
     assert f"the server at {server.url} is gone" in said.err
     assert "connection refused" in said.err
-    assert "27 requests were answered" in said.err
+    assert "answered: 27" in said.err
     assert "model simulated" in said.out
 
 

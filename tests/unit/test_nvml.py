@@ -103,4 +103,4 @@ def test_the_real_binding_over_an_older_driver_that_refuses_much_tells_the_rest(
     assert (first["power_w"]["max"], first["throttle_reasons"]) == (120.0, ["sw_power_cap"])
     assert {one["pid"]: one["used_mib"] for one in first["processes"]} == {4000001: 3072, 4000002: None}
     assert set(second) == {"samples", "graphics_mhz", "memory_mhz", "temperature_c"}
-    assert told["ground"] == [2048]
+    assert told["ground"] == [2048, None]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -136,6 +139,32 @@ def test_busy_processors_are_seen() -> None:
     assert run["surroundings"]["cpu"]["cores"] == psutil.cpu_count()
     assert 0 <= run["surroundings"]["cpu"]["busy_share"] <= 1
     assert Processors().as_dict()["load_before"] is not None
+
+
+def test_work_of_others_is_told_apart_from_the_server_s_and_this_client_s() -> None:
+    def burn(seconds: float) -> subprocess.Popen[bytes]:
+        code = f"import time; end = time.thread_time() + {seconds}\nwhile time.thread_time() < end: pass"
+        return subprocess.Popen([sys.executable, "-c", code])
+
+    with burn(30) as other:
+        alone = Processors(frozenset())
+        hers = Processors(frozenset({other.pid}))
+        burn(0.5).wait()  # as a worker of ours, which has ended
+        told = [processors.as_dict() for processors in (alone, hers, Processors(None))]
+        other.kill()
+
+    assert told[0]["others_share"] - told[1]["others_share"] > 0.05
+    assert told[0]["busy_share"] - told[0]["others_share"] > 0.02
+    assert told[2]["others_share"] is None
+
+
+def test_others_are_remarked_where_they_are_felt() -> None:
+    def said(share: float | None) -> list[str]:
+        server: dict[str, Any] = {"during": [], "increase": {}}
+        return list(remarks({"server": server, "gpu": [], "cpu": {"others_share": share}}))
+
+    assert said(0.34) == ["machine: other processes than the server's and this client's used 34% of its processors"]
+    assert (said(0.05), said(None)) == ([], [])
 
 
 def test_only_what_is_out_of_the_ordinary_is_remarked() -> None:

@@ -53,6 +53,15 @@ def test_memory_that_does_not_come_back_ends_the_run(made: Plan) -> None:
     assert "GPU 0 holds 21000 MiB, where it held 500" in str(caught.value)
 
 
+def test_a_gpu_that_does_not_answer_any_more_is_not_clean(made: Plan) -> None:
+    answers: Iterator[list[int | None] | None] = iter([[None, 500], [None, None], None, [None, 510]])
+    ground = Ground.look(lambda: next(answers))
+
+    assert "GPU 1 held 500 MiB before the first trial, and does not answer" in ground.dirt(made)
+    assert "GPU 1 held 500 MiB" in ground.dirt(made)
+    assert ground.dirt(made) == ""
+
+
 def test_a_port_that_is_still_taken_is_not_clean(made: Plan) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", made.port))
