@@ -140,18 +140,49 @@ def growing_probe(workload: Workload, goal: Goal, give_up: Callable[[int, float]
     return probe
 
 
-def needed_s(trials: Sequence[Trial]) -> float:
-    """Return the seconds that a search has taken, and those of one more choice and the rematch; 0 before the first.
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What a search has taken, and what more of it would take; in seconds.
 
-    The shortest start counts: the first one may have compiled what later ones find in caches.
+    Attributes:
+        spent: on all that was tried.
+        choice: one more choice.
+        round: a round of the rematch.
+        starts: that came up.
     """
-    if not trials:
-        return 0.0
-    served = [(trial.load_s, trial.seconds - trial.load_s) for trial in trials if trial.load_s is not None]
-    start, load = min((start for start, _ in served), default=0.0), max((load for _, load in served), default=0.0)
-    choice = max(start + load, *(trial.seconds for trial in trials if trial.load_s is None), 0.0)
-    rematch = 2 * ROUNDS * (start + load * REPEATS / RUNGS[-1])
-    return sum(trial.seconds for trial in trials) + choice + rematch
+
+    spent: float = 0.0
+    choice: float = 0.0
+    round: float = 0.0
+    starts: int = 0
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial]) -> Pace:
+        """Estimate by the shortest start and the longest load.
+
+        A first start may have compiled what later ones find in caches.
+        """
+        if not trials:
+            return cls()
+        served = [(trial.load_s, trial.seconds - trial.load_s) for trial in trials if trial.load_s is not None]
+        start, load = min((start for start, _ in served), default=0.0), max((load for _, load in served), default=0.0)
+        return cls(
+            spent=sum(trial.seconds for trial in trials),
+            choice=max(start + load, *(trial.seconds for trial in trials if trial.load_s is None), 0.0),
+            round=2 * (start + load * REPEATS / RUNGS[-1]),
+            starts=len(served),
+        )
+
+    def needs(self, *, choices: int = 0, rounds: int = 0) -> float:
+        """Return the seconds of all that was tried and so much more."""
+        return self.spent + choices * self.choice + rounds * self.round
+
+    def has_time_for_a_choice(self, budget_s: float) -> bool:
+        """Tell whether one more choice and the rematch fit.
+
+        One start says little about the next, so after a single one a rematch of one round is enough to go on.
+        """
+        return self.needs(choices=1, rounds=1 if self.starts == 1 else ROUNDS) < budget_s
 
 
 def added(one: Seen, other: Seen) -> Seen:

@@ -42,24 +42,24 @@ def search(stack: str | None, order: Order, *, goal: tune.Goal, budget_s: float,
             it.probe = tune.growing_probe(order.load, goal, give_up)
             return it.run.one(cell)
 
-        while tune.needed_s(it.run.trials) < budget_s and looking.step(tried) is not None:
+        while tune.Pace.of(it.run.trials).has_time_for_a_choice(budget_s) and looking.step(tried) is not None:
             pass
         best = looking.best()
         own = {d.name: d.own for d in dimensions}
-        ratio = None
+        rematch: dict[str, list[Trial]] = {"own": [], "best": []}
         if best and best != own:
             it.note("the best is held against the stack's own values, side by side")
             sides = {"own": own, "best": best}
             cells = {side: tune.cell_of(one, order.wishes, dimensions, values) for side, values in sides.items()}
-            rematch: dict[str, list[Trial]] = {"own": [], "best": []}
             for side, cell in verdict.rounds(cells, tune.ROUNDS):
+                if side == "own" and tune.Pace.of(it.run.trials).needs(rounds=1) > budget_s:
+                    it.note("no time for another round")
+                    break
                 # At temperature 0 the answers of the next rounds are those of the first.
                 it.probe = short_probe(replace(order.load, repeats=tune.REPEATS, quality=not rematch[side]))
                 label = f"rematch {cell.label}: {cell.about or tune.DEFAULTS}"
                 rematch[side].append(it.run.one(replace(cell, label=label)))
-            ratio = _rematched(rematch, goal)
-    needed_s = tune.needed_s(it.run.trials)
-    found = _Found(looking=looking, best=best, own=own, ratio=ratio, needed_s=needed_s)
+    found = _Found(looking=looking, best=best, own=own, rematch=rematch, goal=goal, pace=tune.Pace.of(it.run.trials))
     closing = [found.told()]
     if found.gained:
         profile = found.profile.model_copy(update={"about": f"{goal}: {closing[0]}"})
@@ -68,23 +68,31 @@ def search(stack: str | None, order: Order, *, goal: tune.Goal, budget_s: float,
     it.refuse_if_nothing_works(one.name, it.run.judged(), {})
 
 
-def _rematched(rematch: Mapping[str, Sequence[Trial]], goal: tune.Goal) -> sure.Estimate | None:
-    """Return best ÷ own; None when one of them failed in the rematch."""
-    if not all(trial.works for trials in rematch.values() for trial in trials):
-        return None
-    scores = {side: [tune.score(trial.seen, goal) for trial in trials] for side, trials in rematch.items()}
-    return sure.ratio(scores["best"], scores["own"])
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    """What a search came to: the best values, how they did against the stack's own, and what one more would need."""
+    """What a search came to: the best values, how they did against the stack's own, and what more would need."""
 
     looking: tune.Search
     best: tune.Values | None
     own: tune.Values
-    ratio: sure.Estimate | None
-    needed_s: float = 0.0
+    rematch: Mapping[str, Sequence[Trial]]
+    goal: tune.Goal
+    pace: tune.Pace
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of the rematch that were played."""
+        return len(self.rematch["best"])
+
+    @property
+    def ratio(self) -> sure.Estimate | None:
+        """Best ÷ own in the rematch; None when there was none, or one of them failed in it."""
+        if not all(trial.works for trials in self.rematch.values() for trial in trials):
+            return None
+        scores = {
+            side: [tune.score(trial.seen, self.goal) for trial in trials] for side, trials in self.rematch.items()
+        }
+        return sure.ratio(scores["best"], scores["own"])
 
     @property
     def gained(self) -> bool:
@@ -98,26 +106,34 @@ class _Found:
 
     def told(self) -> str:
         """Say what it came to, in a sentence."""
-        what = "tokens/s" if self.looking.goal == "throughput" else "requests/s of a single client"
+        what = "tokens/s" if self.goal == "throughput" else "requests/s of a single client"
         words = " ".join([*(f"{key}={value}" for key, value in self.profile.set.items()), self.profile.extra]).strip()
         if self.best is None:
             said = "nothing that was tried works"
         elif len(self.looking.tried) < min(self.looking.size, 2):
-            least = math.ceil(self.needed_s / 60)
-            said = f"no gain shown: time for the stack's own values only; one more and a rematch need --budget {least}m"
+            least = self._budget(choices=1, rounds=tune.ROUNDS)
+            said = f"no gain shown: time for the stack's own values only; one more and a rematch need {least}"
         elif self.best == self.own:
             said = "no gain shown: the stack's own values are the best of what was tried"
+        elif not self.rounds:
+            least = self._budget(rounds=tune.ROUNDS)
+            said = f"no gain shown: {words} did best, but there was no time for the rematch, which needs {least}"
         elif self.ratio is None:
             said = f"no gain shown: {words}, or the stack as it is, failed in the rematch"
         else:
             said = f"{words} gave {verdict.told(self.ratio)} the {what} of the stack's own values"
             said = said if self.gained else f"no gain shown: {said}"
+            missing = tune.ROUNDS - self.rounds
+            said += f"; all {tune.ROUNDS} rounds need {self._budget(rounds=missing)}" if missing else ""
         return f"{said}; {len(self.looking.tried)} of {self.looking.size} choices tried"
+
+    def _budget(self, *, choices: int = 0, rounds: int = 0) -> str:
+        return f"--budget {math.ceil(self.pace.needs(choices=choices, rounds=rounds) / 60)}m"
 
     def as_dict(self) -> dict[str, object]:
         """Return it for the record."""
         return {
-            "goal": self.looking.goal,
+            "goal": self.goal,
             "best": dict(self.best or {}),
             "own": dict(self.own),
             "gain": dataclasses.asdict(self.ratio) if self.ratio else None,

@@ -175,6 +175,33 @@ def test_a_budget_without_time_for_a_second_choice_says_which_one_would_do(shell
 
 
 @pytest.mark.timeout(300)
+def test_a_rematch_that_the_budget_cuts_short_says_how_many_rounds_there_were_and_goes_on_later(shell: Shell) -> None:
+    add_simulator(shell)
+    words = ("tune", "--stack", "sim", *PYTHON, *SHORT, "--axis", "none", "--set", "MODE=healthy", "--budget")
+    assert shell.inv(*words, "20m", timeout=200).code == 0
+    kept = {
+        json.loads(path.read_text())["label"]: path for path in shell.root.glob(".blackstack/trials/tune-*/*-*.json")
+    }
+    for label, path in kept.items():
+        if re.search("round [2-4]", label):
+            path.unlink()
+        else:  # as if loads took long, and that of the second choice longer than the first made one expect
+            seconds = 100.0 if label == "the stack's own values" else 300.0
+            path.write_text(json.dumps({**json.loads(path.read_text()), "seconds": seconds}))
+
+    none, one = shell.inv(*words, "450s"), shell.inv(*words, "900s")
+
+    assert "no gain shown: ITL_MS=4 did best, but there was no time for the rematch, which needs" in none.out
+    assert re.search(
+        r"no gain shown: ITL_MS=4 gave .* \(one round: no interval\) .*; all 4 rounds need --budget \d+m", one.out
+    )
+    again = shell.inv(*words, "60m", timeout=200)
+    assert "rematch best round 4" in again.err
+    assert "rematch best round 1: ITL_MS=4: works" in again.err, again.err
+    assert "all 4 rounds" not in again.out
+
+
+@pytest.mark.timeout(300)
 def test_a_verdict_names_the_faster_one_and_what_was_not_tried(shell: Shell) -> None:
     add_simulator(shell, "slow", itl=40)
     add_simulator(shell, "quick", itl=4)

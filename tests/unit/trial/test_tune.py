@@ -152,17 +152,30 @@ def test_a_value_to_tune_that_the_knob_refuses_is_a_fault_of_the_file(repository
     assert "`tune` has 0" in str(caught.value)
 
 
-def test_time_for_one_more_choice_and_the_rematch_is_told_by_the_shortest_start_and_the_longest_load() -> None:
-    cold = dataclasses.replace(trial("cold", 10.0, seconds=188.0), load_s=160.0)
-    warm = dataclasses.replace(trial("warm", 10.0, seconds=90.0), load_s=70.0)
-    rematch = 2 * tune.ROUNDS
+COLD = dataclasses.replace(trial("cold", 10.0, seconds=188.0), load_s=160.0)
+WARM = dataclasses.replace(trial("warm", 10.0, seconds=90.0), load_s=70.0)
 
-    assert tune.needed_s([]) == 0
-    assert tune.needed_s([cold]) == pytest.approx(188 + 188 + rematch * (160 + 14))
-    assert tune.needed_s([cold, warm]) == pytest.approx(278 + 98 + rematch * (70 + 14))
+
+def test_what_more_would_take_is_told_by_the_shortest_start_and_the_longest_load() -> None:
+    cold, both = tune.Pace.of([COLD]), tune.Pace.of([COLD, WARM])
+
+    assert tune.Pace.of([]).needs(choices=1, rounds=4) == 0
+    assert cold.needs(choices=1, rounds=4) == pytest.approx(188 + 188 + 4 * 2 * (160 + 14))
+    assert both.needs(choices=1, rounds=4) == pytest.approx(278 + 98 + 4 * 2 * (70 + 14))
+    assert both.needs() == pytest.approx(278)
+
+
+def test_a_single_start_which_may_have_filled_caches_does_not_end_a_search_that_has_time_for_one_round() -> None:
+    one_round = 188 + 188 + 2 * (160 + 14)
+    rematch = 278 + 98 + tune.ROUNDS * 2 * (70 + 14)
+
+    assert tune.Pace.of([COLD]).has_time_for_a_choice(one_round + 1)
+    assert not tune.Pace.of([COLD]).has_time_for_a_choice(one_round - 1)
+    assert tune.Pace.of([COLD, WARM]).has_time_for_a_choice(rematch + 1)
+    assert not tune.Pace.of([COLD, WARM]).has_time_for_a_choice(rematch - 1)
 
 
 def test_a_choice_that_never_answered_may_be_the_longest() -> None:
     refused = dataclasses.replace(trial("refused", outcome="too late", seconds=600.0), load_s=None)
 
-    assert tune.needed_s([refused]) == pytest.approx(600 + 600)
+    assert tune.Pace.of([refused]).needs(choices=1, rounds=4) == pytest.approx(600 + 600)
