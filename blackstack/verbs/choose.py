@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -159,3 +160,8 @@ def short(path: Path | None) -> str:
     if path is None:
         return ""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def placeless(data: Any) -> Any:  # noqa: ANN401 - a tree of JSON
+    """Return data without the place of this repository, which is no business of a record's readers."""
+    return json.loads(json.dumps(data).replace(json.dumps(str(ROOT))[1:-1], "."))

@@ -18,7 +18,7 @@ from blackstack.errors import BlockedError, UsageError
 from blackstack.interrupt import interruptible
 from blackstack.report import loads
 from blackstack.verbs import broken, ceilings
-from blackstack.verbs.choose import ROOT, Found, chosen, find
+from blackstack.verbs.choose import ROOT, Found, chosen, find, placeless
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +127,8 @@ def _measure(order: Order, workload: Workload) -> tuple[Target, Found | None, re
         progress.stage("look inside")
         told = measurement.as_dict()
         result = results.Result(
-            asked_for={**_asked_for(found, measurement.target), "workload": workload.as_dict()},
-            found_inside={**told["found"], **_found_inside(found, target)},
+            asked_for=placeless({**_asked_for(found, measurement.target), "workload": workload.as_dict()}),
+            found_inside=placeless({**told["found"], **_found_inside(found, target)}),
             ran_on={**told["ran_on"], **inside.ran_on(host.look(ROOT))},
             measured={key: told[key] for key in ("tool", "runs", "knee", "repeats")},
         )

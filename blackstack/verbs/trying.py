@@ -27,7 +27,7 @@ from blackstack.trial.cell import Cell, Trial
 from blackstack.trial.folder import Folder
 from blackstack.trial.ground import Ground
 from blackstack.trial.loop import Run
-from blackstack.verbs.choose import ROOT, find, short
+from blackstack.verbs.choose import ROOT, find, placeless, short
 
 _REASONS = 5  # that are said where nothing works; the record has all of them
 
@@ -134,8 +134,8 @@ class Trying:
         """Print the table and the closing sentences, and write the record, with its table as Markdown beside it."""
         inside_of = {trial.stack: trial.found_inside for trial in reversed(trials) if trial.found_inside}
         result = results.Result(
-            asked_for={"verb": self.verb, **asked, "workload": self.order.load.as_dict()},
-            found_inside=_placeless(inside_of),
+            asked_for=placeless({"verb": self.verb, **asked, "workload": self.order.load.as_dict()}),
+            found_inside=placeless(inside_of),
             ran_on=inside.ran_on(self.machine),
             measured={
                 "tool": {"name": f"inv {self.verb}", "version": __version__},
@@ -143,7 +143,7 @@ class Trying:
                 "load_average": {"at_begin": self.busy, "at_end": os.getloadavg()},
                 "seconds": round(sum(trial.seconds for trial in trials), 1),
                 **more,
-                "trials": _placeless([trial.as_dict() for trial in trials]),
+                "trials": placeless([trial.as_dict() for trial in trials]),
                 "said": list(closing),
             },
         )
@@ -206,11 +206,6 @@ class Trying:
         kept = len(self.run.trials)
         are = "trials are" if kept != 1 else "trial is"
         self.interruption.leaves = f"nothing is left running; {kept} {are} kept, and the same command goes on there"
-
-
-def _placeless(data: Any) -> Any:  # noqa: ANN401 - a tree of JSON
-    """Return data without the place of this repository, which is nobody's business."""
-    return json.loads(json.dumps(data).replace(json.dumps(str(ROOT))[1:-1], "."))
 
 
 @contextmanager

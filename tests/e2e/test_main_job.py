@@ -66,6 +66,9 @@ def test_vllm_serves_beside_llama_cpp(shell: Shell) -> None:
         assert said.code == 0, said.all
         record = json.loads(said.out)
         assert record["found_inside"]["engine"] == {"name": "vllm", "version": "0.32.0"}
+        assert record["found_inside"]["model"]["root"].startswith("./.blackstack/"), (
+            "whose checkout it is, is nobody's business"
+        )
         assert record["found_inside"]["packages"]["torch"].startswith("2.13.0")
         assert record["runs"][0]["output_tokens"] == 16
 
