@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from blackstack.bench.loops import loop_factory
@@ -13,6 +14,7 @@ from blackstack.bench.probe import resolve
 from blackstack.bench.pulse import Pulse, Viewer
 from blackstack.bench.quality import examine
 from blackstack.bench.run import Run, run_once
+from blackstack.bench.sources import is_file, read_file
 from blackstack.bench.stream import Dialer
 from blackstack.bench.supply import Supply
 from blackstack.bench.sweep import levels, saturated
@@ -51,6 +53,8 @@ def measure(
 
 async def _measure(target: Target, workload: Workload, progress: Callable[[str], None], viewer: Viewer) -> Measurement:
     started = datetime.now(UTC).isoformat(timespec="seconds")
+    if is_file(workload.prompts):
+        read_file(Path(workload.prompts))  # complains before anybody is asked
     target, models = await resolve(target, Dialer(target.address))
     supply = await Supply.of(target, workload)
     runs: list[Run] = []

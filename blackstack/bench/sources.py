@@ -14,6 +14,7 @@ from blackstack.bench.prompts import SETS, salt_text
 from blackstack.errors import UsageError
 
 FILES: Final = (".jsonl", ".json")
+_FORM = """--prompts FILE.jsonl: a JSON object a line, as {"prompt": "…", "output_tokens": 64}"""
 HUMAN: Final = frozenset({"human", "user"})
 
 
@@ -89,12 +90,12 @@ def read_file(path: Path) -> list[Prompt]:
         text = path.read_text(encoding="utf-8")
         rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(x) for x in text.splitlines() if x]
     except OSError as error:
-        raise UsageError(f"cannot read {path}", why=error.strerror or str(error)) from None
+        raise UsageError(f"cannot read {path}", why=error.strerror or str(error), fix=_FORM) from None
     except ValueError as error:
-        raise UsageError(f"{path} is neither JSON lines nor a JSON list", why=str(error)) from None
+        raise UsageError(f"{path} is neither JSON lines nor a JSON list", why=str(error), fix=_FORM) from None
     prompts = [prompt for row in rows if (prompt := _prompt(row)) is not None]
     if not prompts:
-        raise UsageError(f"{path} has no prompts", why="no row has prompt, messages or conversations")
+        raise UsageError(f"{path} has no prompts", why="no row has prompt, messages or conversations", fix=_FORM)
     return prompts
 
 

@@ -40,9 +40,7 @@ class Supply:
 
     @classmethod
     async def of(cls, target: Target, workload: Workload) -> Supply:
-        """Prepare: ask the tokenizer where exact lengths are wanted, and read the file where there is one."""
-        if is_file(workload.prompts):
-            read_file(Path(workload.prompts))
+        """Prepare: ask the tokenizer where exact lengths are wanted."""
         if workload.input_tokens is None:
             return cls(target=target)
         words = await vocabulary(target, Dialer(target.address))

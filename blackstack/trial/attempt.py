@@ -125,13 +125,27 @@ def serve(made: Plan, progress: Progress, *, timeout: float | None = None) -> It
 
 
 def short_probe(workload: Workload) -> Probe:
-    """Return the probe that puts one workload on the server."""
+    """Return the probe that puts one workload on the server, after one that does not count."""
 
     def probe(target: Target, progress: Progress) -> Seen:
+        if failed := warm_up(target, workload, progress):
+            return failed
         progress.stage("measure")
         return seen_in(measure(target, workload, progress=progress.line))
 
     return probe
+
+
+def warm_up(target: Target, workload: Workload, progress: Progress) -> Seen | None:
+    """Put the load on a server that has just started, so that what it compiles at first use is in no figure.
+
+    Returns:
+        None; or what was seen where a request failed, and then there is nothing more to measure.
+    """
+    progress.stage("warm up")
+    once = replace(workload, repeats=1, warmup=0, quality=False)
+    seen = seen_in(measure(target, once, progress=progress.line))
+    return seen if seen.failed else None
 
 
 def seen_in(measured: Measurement) -> Seen:

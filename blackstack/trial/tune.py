@@ -22,7 +22,7 @@ from blackstack.errors import BlockedError
 from blackstack.plan import Wishes
 from blackstack.progress import Progress
 from blackstack.trial import axes
-from blackstack.trial.attempt import Probe, seen_in
+from blackstack.trial.attempt import Probe, seen_in, warm_up
 from blackstack.trial.cell import Cell, Seen, Trial
 
 if TYPE_CHECKING:
@@ -126,6 +126,8 @@ def growing_probe(workload: Workload, goal: Goal, give_up: Callable[[int, float]
     """
 
     def probe(target: Target, progress: Progress) -> Seen:
+        if failed := warm_up(target, workload, progress):
+            return failed
         total = Seen()
         for repeat in range(RUNGS[-1]):
             progress.stage(f"measure, repeat {repeat + 1}")
@@ -169,7 +171,7 @@ class Pace:
         return cls(
             spent=sum(trial.seconds for trial in trials),
             choice=max(start + load, *(trial.seconds for trial in trials if trial.load_s is None), 0.0),
-            round=2 * (start + load * REPEATS / RUNGS[-1]),
+            round=2 * (start + load * (1 + REPEATS) / (1 + RUNGS[-1])),  # each begins with a load that does not count
             starts=len(served),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -49,17 +49,18 @@ class Sides:
 
 def compare(sides: Sides, workload: Workload) -> int:
     """Compare, print, and return the exit code."""
-    stacks = [_stack(word) for word in (sides.a, sides.b)]
+    words = (sides.a, sides.b)
+    stacks = [_stack(word) for word in words]
     if all(stacks):
         records = in_turn([one for one in stacks if one], sides, workload)
-    elif any(stacks):
+    elif alone := [word for word, stack in zip(words, stacks, strict=True) if stack and not _baseline(word)]:
         raise UsageError(
             f"{sides.a} and {sides.b} are a file and a stack",
             why="two stacks are measured in turn, on the same machine in the same hour; a file was measured elsewhen",
-            fix="compare two files, or two stacks",
+            fix=f"compare two files, or two stacks; {alone[0]} has no baseline in results/baselines/",
         )
     else:
-        records = [read(word) for word in (sides.a, sides.b)]
+        records = read(words)
     found = comparison.compare(*records, interleaved=all(stacks))
     found = replace(found, notes=(*found.notes, *(note for record in records for note in stale(record))))
     share = sides.fail_if_slower
@@ -89,17 +90,30 @@ def show(found: Comparison) -> None:
         console.prose(line)
 
 
-def read(word: str) -> Record:
-    """Read a record: a file, or a committed baseline by its name."""
+def read(words: Sequence[str]) -> list[Record]:
+    """Read records: files, or committed baselines by their names. Two files of one name get their folders' as well."""
+    records = [_read(word) for word in words]
+    names = [record.name for record in records]
+    return [
+        record if names.count(record.name) == 1 else record.model_copy(update={"name": word.removesuffix(".json")})
+        for word, record in zip(words, records, strict=True)
+    ]
+
+
+def _read(word: str) -> Record:
     path = Path(word)
     if path.is_file() or path.suffix == ".json" or "/" in word:
         return results.load(path)
-    names = [each.stem for each in BASELINES.glob("*.json")]
-    if word in names:
+    if _baseline(word):
         return results.load(BASELINES / f"{word}.json")
+    names = [each.stem for each in BASELINES.glob("*.json")]
     raise unknown_name(
         "file, baseline or stack", word, {*names, *catalog.names(ROOT)}, see="ls results/ results/baselines/"
     )
+
+
+def _baseline(word: str) -> bool:
+    return word in {each.stem for each in BASELINES.glob("*.json")}
 
 
 def stale(record: Record) -> Iterator[str]:

@@ -38,7 +38,7 @@ class Wanted:
 
 def report(wanted: Wanted) -> None:
     """Write or print a report; of two records it is also their comparison."""
-    records = [read(word) for word in wanted.records] or [_newest(wanted.stack)]
+    records = read(wanted.records) or [_newest(wanted.stack)]
     if len(records) > MOST:
         raise UsageError(f"{len(records)} records are too many for one report", why=f"{MOST} can be told apart")
     compared = _compared(records)

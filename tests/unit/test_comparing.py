@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,12 +74,31 @@ def test_what_is_no_record_is_refused_without_a_traceback(tmp_path: Path, text: 
     path.write_text(text)
 
     with pytest.raises(UsageError):
-        read(str(path))
+        read([str(path)])
 
 
 def test_an_unknown_name_gets_the_nearest_one() -> None:
     with pytest.raises(UsageError, match=r"did you mean 'llamacpp-cpu'\?"):
-        read("llamacp-cpu")
+        read(["llamacp-cpu"])
+
+
+def test_two_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+    paths = [written(tmp_path / folder, "c") for folder in ("old", "new")]
+
+    assert [record.name for record in read(paths)] == [path.removesuffix(".json") for path in paths]
+    assert [record.name for record in read(paths[:1])] == ["c"]
+
+
+def test_a_stacks_baseline_is_held_against_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = str(shutil.copy(BASELINES / "llamacpp-cpu.json", tmp_path / "mine.json"))
+
+    assert compare(Sides(a="llamacpp-cpu", b=mine), Workload()) == 0
+    assert "mine against llamacpp-cpu: no difference shown" in capsys.readouterr().out
+    with pytest.raises(UsageError, match=r"simulator and .* are a file and a stack") as caught:
+        compare(Sides(a="simulator", b=mine), Workload())
+    assert "simulator has no baseline" in str(caught.value)
 
 
 def test_an_older_record_is_read() -> None:

@@ -215,6 +215,14 @@ def test_nothing_listening_is_said() -> None:
             measure(Target(url=url), Workload())
 
 
+def test_prompts_that_cannot_be_read_are_said_before_anybody_is_asked(server: Simulator) -> None:
+    with pytest.raises(UsageError, match=r"cannot read nowhere\.jsonl") as caught:
+        measure(Target(url=server.url), Workload(prompts="nowhere.jsonl"))
+
+    assert "a JSON object a line" in str(caught.value)
+    assert server.served == []
+
+
 def test_another_kind_of_server_is_said() -> None:
     def answer(listener: socket.socket) -> None:
         peer, _ = listener.accept()

@@ -13,13 +13,15 @@ import psutil
 import pytest
 
 from blackstack import catalog, plan
-from blackstack.bench import Target
+from blackstack.bench import Target, Workload
 from blackstack.diagnose import diagnose
 from blackstack.host import Host
 from blackstack.plan import Wishes
 from blackstack.progress import Progress, StageClock
-from blackstack.trial.attempt import NO_ROOT, Probe, _explained, attempt
+from blackstack.trial.attempt import NO_ROOT, Probe, _explained, attempt, short_probe
 from blackstack.trial.cell import Cell, Evidence, Quality, Seen, Trial
+from blackstack.trial.tune import growing_probe
+from simulator import Behaviour, Simulator
 
 GOOD = Seen(rates=(100.0, 102.0), e2e_ms=(10.0, 9.8), quality=Quality(asked=5, right=4, degenerate=0), of=4)
 Try = Callable[..., Trial]
@@ -189,3 +191,23 @@ def test_ctrl_c_in_the_middle_takes_the_server_down_and_goes_on(attempted: Try) 
 
     with pytest.raises(KeyboardInterrupt):
         attempted(probe=interrupted)
+
+
+LOAD = Workload(requests=3, repeats=2, warmup=1, output_tokens=4, concurrency=(3,))
+
+
+def test_the_first_load_of_a_server_that_has_just_started_is_in_no_figure() -> None:
+    growing = growing_probe(replace(LOAD, repeats=1), "throughput", lambda _repeats, _score: False)
+    with Simulator() as first, Simulator() as second:
+        seen = short_probe(LOAD)(Target(url=first.url), StageClock())
+        grown = growing(Target(url=second.url), StageClock())
+
+    assert (len(first.served), seen.of, len(seen.rates)) == (3 + 2 * (1 + 3), 2 * 3, 2)
+    assert (len(second.served), grown.of, len(grown.rates)) == (3 + 4 * (1 + 3), 4 * 3, 4)
+
+
+def test_a_server_that_fails_in_its_first_load_is_not_measured_further() -> None:
+    with Simulator(Behaviour(faults={"malformed": 1})) as server:
+        seen = short_probe(LOAD)(Target(url=server.url), StageClock())
+
+    assert (seen.failed, seen.of, seen.rates) == (3, 3, ())

@@ -160,14 +160,14 @@ def test_what_more_would_take_is_told_by_the_shortest_start_and_the_longest_load
     cold, both = tune.Pace.of([COLD]), tune.Pace.of([COLD, WARM])
 
     assert tune.Pace.of([]).needs(choices=1, rounds=4) == 0
-    assert cold.needs(choices=1, rounds=4) == pytest.approx(188 + 188 + 4 * 2 * (160 + 14))
-    assert both.needs(choices=1, rounds=4) == pytest.approx(278 + 98 + 4 * 2 * (70 + 14))
+    assert cold.needs(choices=1, rounds=4) == pytest.approx(188 + 188 + 4 * 2 * (160 + 16.8))
+    assert both.needs(choices=1, rounds=4) == pytest.approx(278 + 98 + 4 * 2 * (70 + 16.8))
     assert both.needs() == pytest.approx(278)
 
 
 def test_a_single_start_which_may_have_filled_caches_does_not_end_a_search_that_has_time_for_one_round() -> None:
-    one_round = 188 + 188 + 2 * (160 + 14)
-    rematch = 278 + 98 + tune.ROUNDS * 2 * (70 + 14)
+    one_round = 188 + 188 + 2 * (160 + 16.8)
+    rematch = 278 + 98 + tune.ROUNDS * 2 * (70 + 16.8)
 
     assert tune.Pace.of([COLD]).has_time_for_a_choice(one_round + 1)
     assert not tune.Pace.of([COLD]).has_time_for_a_choice(one_round - 1)
