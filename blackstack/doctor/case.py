@@ -36,10 +36,13 @@ class Case:
 
     @property
     def card(self) -> Gpu | None:
-        """The card that the stack would take: the one that its knob GPU names; None where that one is not there.
+        """The card that the stack would take; None where that one is not there.
 
-        Without such a knob: of those that can run it, the one with the most free memory.
+        In Docker the one that its knob GPU names; without such a knob, of those that can run it the one with the most
+        free memory. Without Docker the first that CUDA shows.
         """
+        if self.plan and not self.in_docker:
+            return next(iter(self.facts.gpus.cuda_cards), None)
         named = self.plan.settings[_GPU].value if self.plan and _GPU in self.plan.settings else ""
         if named.isdecimal() or named.startswith("GPU-"):  # as compose's `device_ids` has them
             cards = self.facts.gpus.cards

@@ -69,6 +69,8 @@ class Gpus:
         cuda: the newest CUDA version that it runs, such as ``13.0``.
         cards: in the order of the PCI bus.
         why_none: where there are none, the reason, and ``detail`` in the words of whoever said so.
+        visible: CUDA_VISIBLE_DEVICES as it is set here; None where it is not.
+        by_bus: whether CUDA counts cards by the bus here (CUDA_DEVICE_ORDER=PCI_BUS_ID), and not the fastest first.
     """
 
     source: Literal["nvml", "nvidia-smi", ""] = ""
@@ -77,3 +79,31 @@ class Gpus:
     cards: tuple[Gpu, ...] = ()
     why_none: Why | None = None
     detail: str = ""
+    visible: str | None = None
+    by_bus: bool = False
+
+    @property
+    def cuda_cards(self) -> tuple[Gpu, ...]:
+        """The cards that a process started here sees, in CUDA's order; the first is the one that it takes.
+
+        Which one is the fastest is CUDA's secret; of unlike cards the newer and larger is taken for it. The list ends
+        at the first entry that names no card: https://docs.nvidia.com/cuda/cuda-c-programming-guide/#cuda-environment-variables
+        """
+        cards = self.cards
+        if not self.by_bus:
+            cards = tuple(sorted(cards, key=lambda card: (card.capability, card.total_mib), reverse=True))
+        if self.visible is None:
+            return cards
+        seen: list[Gpu] = []
+        for word in self.visible.split(","):
+            name = word.strip()
+            named = [card for number, card in enumerate(cards) if name == str(number) or _is(card, name)]
+            if not named:
+                break
+            seen += named
+        return tuple(seen)
+
+
+def _is(card: Gpu, name: str) -> bool:
+    """Tell whether a name is a card's UUID, or its beginning."""
+    return name.startswith("GPU-") and card.uuid.startswith(name)

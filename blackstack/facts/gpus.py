@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from blackstack import shell
@@ -15,6 +17,11 @@ _IN_WSL = "/usr/lib/wsl/lib/nvidia-smi"  # not on the PATH of services and of su
 
 def look() -> Gpus:
     """Look at the GPUs; never raises, and never creates a CUDA context, which would take memory."""
+    by_bus = os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
+    return replace(_ask(), visible=os.environ.get("CUDA_VISIBLE_DEVICES"), by_bus=by_bus)
+
+
+def _ask() -> Gpus:
     told = nvml.look()
     if told.cards:
         return told

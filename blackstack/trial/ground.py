@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from blackstack.errors import BlockedError
-from blackstack.facts import ports
+from blackstack.facts import gpus, ports
 from blackstack.nvml import Nvml, NvmlError
 from blackstack.plan import Plan
 from blackstack.serving import runtime_of
@@ -84,8 +84,12 @@ class Ground:
 
 
 def vram() -> Vram:
-    """Return what each GPU of this machine holds now, in MiB; None without a driver."""
+    """Return what each GPU of this machine holds now, in MiB; None without a driver.
+
+    A card that CUDA_VISIBLE_DEVICES hides is somebody else's, and counts as one that does not tell.
+    """
+    shown = {card.index for card in gpus.look().cuda_cards}
     with contextlib.suppress(NvmlError), Nvml() as nvml:
-        seen = [nvml.card(index).memory() for index in range(nvml.count())]
+        seen = [nvml.card(index).memory() if index in shown else None for index in range(nvml.count())]
         return [memory.used_mib if memory else None for memory in seen] if any(seen) else None
     return None

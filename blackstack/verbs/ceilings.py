@@ -31,7 +31,7 @@ def _card_of(result: Result) -> fit.Card | None:
     name = result.asked_for.get("stack")
     if name not in catalog.names(ROOT) or not catalog.load(ROOT, str(name)).x.needs.vram_gib:
         return None
-    cards = gpus.look().cards
+    cards = gpus.look().cuda_cards
     try:
         return fit.gpus.with_memory(cards[0].name, cards[0].total_mib) if cards else None
     except UsageError:  # a card without a data sheet here

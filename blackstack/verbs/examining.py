@@ -130,6 +130,8 @@ def _gpu_line(facts: Facts) -> str:
         f"{card.name} ({card.compute_capability}, {card.free_mib:,} of {card.total_mib:,} MiB free)"
         for card in gpus.cards
     )
+    if gpus.visible is not None:
+        cards += f"; CUDA_VISIBLE_DEVICES={gpus.visible}"
     flavour = f", {facts.driver.flavour} modules" if facts.driver.flavour else ""
     return f"{cards}; driver {gpus.driver}{flavour}, CUDA {gpus.cuda or 'unknown'}"
 

@@ -106,10 +106,10 @@ def _card(name: str | None) -> fit.Card:
     if name:
         return fit.card(name)
     here = gpus.look()
-    if not here.cards:
-        why = here.detail or str(here.why_none)
+    if not here.cuda_cards:
+        why = f"CUDA_VISIBLE_DEVICES={here.visible}" if here.cards else here.detail or str(here.why_none)
         raise UsageError("which card? there is none here", why=why, fix=["--gpu rtx-5090", "see them all: --gpu list"])
-    return fit.gpus.with_memory(here.cards[0].name, here.cards[0].total_mib)
+    return fit.gpus.with_memory(here.cuda_cards[0].name, here.cuda_cards[0].total_mib)
 
 
 def _list_known(*, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from blackstack.doctor.checks import container, cuda, engine, gpu, network, room
 
 _NO_GPU = (
     *("gpu-none", "gpu-driver-missing", "gpu-driver-not-loaded", "gpu-driver-mismatch", "gpu-permission"),
-    *("gpu-needs-open-module", "gpu-not-found", "gpu-unknown-state"),
+    *("gpu-needs-open-module", "gpu-not-found", "gpu-unknown-state", "gpu-hidden"),
 )
 _REGISTRY = ("image-missing", "image-private", "registry-unreachable", "certificate")
 

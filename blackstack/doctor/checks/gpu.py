@@ -25,7 +25,11 @@ _OF_WHY = {
 
 def check_gpu(case: Case) -> Finding | None:
     """A GPU answers where one is needed; where there is a card, its driver has it."""
-    if not case.gpu_matters or case.facts.gpus.cards:
+    gpus = case.facts.gpus
+    if case.wants_gpu and gpus.cards and not case.in_docker and not gpus.cuda_cards:
+        there = [f"{card.index}: {card.name}, {card.uuid}" for card in gpus.cards]
+        return found("gpu-hidden", {"visible": gpus.visible}, evidence=there)
+    if not case.gpu_matters or gpus.cards:
         return None
     code = _why_none(case.facts.gpus, case.facts.driver)
     if code == "gpu-none" and case.plan is None:

@@ -205,6 +205,22 @@ def test_the_card_that_the_stack_names_is_examined_not_the_freest(make_case: Mak
     assert case.card == {"0": held, "GPU-aaaa-0": held, "7": None}.get(gpu, free)
 
 
+@pytest.mark.parametrize(
+    ("visible", "said"),
+    [(None, ["vram-held"]), ("1", []), ("1,0", []), ("GPU-bbbb", []), ("0", ["vram-held"]), ("7,1", ["gpu-hidden"])],
+)
+def test_without_docker_the_card_that_cuda_shows_first_is_examined(
+    make_case: Make, visible: str | None, said: list[str]
+) -> None:
+    held = replace(GPUS.cards[0], uuid="GPU-aaaa-0", free_mib=1000)
+    free = replace(GPUS.cards[0], uuid="GPU-bbbb-1", index=1)
+    case = make_case(gpus=replace(GPUS, cards=(held, free), visible=visible))
+    assert case.plan is not None
+
+    assert codes(replace(case, plan=replace(case.plan, runtime="process"))) == said
+    assert codes(case) == []  # a container gets its card from the compose file
+
+
 def test_a_card_of_32_gb_by_name_is_one_although_it_has_a_little_less(make_case: Make) -> None:
     case = make_case()
     assert case.plan is not None
@@ -235,7 +251,7 @@ def test_every_code_but_those_of_this_machine_is_provoked_here() -> None:
     elsewhere = {  # in test_start.py, in this file's other tests, or by hand
         *("port-taken", "address-unusable", "address-not-for-docker", "build-knob-without-build", "docker-unusable"),
         *("disk-space", "memory", "memory-busy", "shm-small", "pids", "open-files", "engine-without-proxy"),
-        *("change-unfinished", "model-does-not-fit"),
+        *("change-unfinished", "model-does-not-fit", "gpu-hidden"),
     }
 
     assert {row[0] for row in (*SICK, *PULLED)} | elsewhere == set(texts())

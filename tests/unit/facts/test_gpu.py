@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 
 from blackstack.facts import gpus, nvidia_smi, nvml
-from blackstack.facts.gpu import Gpus, Holder
+from blackstack.facts.gpu import Gpu, Gpus, Holder
 from tests.unit.fake_nvml import fake_nvml, refuse
 
 Seen = Mapping[str, Mapping[str, str]]
@@ -105,3 +105,36 @@ def test_the_real_library_of_this_machine_is_asked_and_nothing_is_raised() -> No
     told = gpus.look()
 
     assert bool(told.cards) != bool(told.why_none)
+
+
+OLD = Gpu(index=0, name="an older one", uuid="GPU-1a2b", compute_capability="8.6", total_mib=24576)
+NEW = Gpu(index=1, name="a newer one", uuid="GPU-1a9f", compute_capability="12.0", total_mib=32607)
+
+
+@pytest.mark.parametrize(
+    ("visible", "by_bus", "shown"),
+    [
+        (None, False, [NEW, OLD]),
+        (None, True, [OLD, NEW]),
+        ("0", False, [NEW]),
+        ("0", True, [OLD]),
+        (" 1, 0", True, [NEW, OLD]),
+        ("GPU-1a9", True, [NEW]),
+        ("1,5,0", True, [NEW]),
+        ("-1", True, []),
+        ("", True, []),
+    ],
+)
+def test_cuda_shows_the_fastest_first_or_what_it_is_told(
+    visible: str | None, shown: list[Gpu], *, by_bus: bool
+) -> None:
+    assert list(Gpus(cards=(OLD, NEW), visible=visible, by_bus=by_bus).cuda_cards) == shown
+
+
+def test_what_cuda_is_told_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+
+    told = gpus.look()
+
+    assert (told.visible, told.by_bus) == ("1", True)
