@@ -12,7 +12,7 @@ from blackstack.finding import Finding
 from blackstack.host import Host
 from blackstack.plan import Plan
 
-_GPU = "GPU"  # the knob that says which card a container gets
+KNOB = "GPU"  # the knob that says which card a container gets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Case:
         """
         if self.plan and not self.in_docker:
             return next(iter(self.facts.gpus.cuda_cards), None)
-        named = self.plan.settings[_GPU].value if self.plan and _GPU in self.plan.settings else ""
+        named = self.plan.settings[KNOB].value if self.plan and KNOB in self.plan.settings else ""
         if named.isdecimal() or named.startswith("GPU-"):  # as compose's `device_ids` has them
             cards = self.facts.gpus.cards
             return next(

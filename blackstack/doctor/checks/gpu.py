@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from blackstack import fitcheck
 from blackstack.catalog.schema import Needs
-from blackstack.doctor.case import Case
+from blackstack.doctor.case import KNOB, Case
 from blackstack.doctor.knowledge import cuda_of, knowledge, wants_open_module
 from blackstack.doctor.texts import found
 from blackstack.facts.driver import Driver
@@ -101,7 +104,22 @@ def check_vram(case: Case) -> Finding | None:
     held = [f"{one.name} (process {one.pid}) holds {_mib(one.mib)}" for one in card.holders]
     cause = "others hold the rest" if held else "who holds it is not seen from here: another user, or a container"
     numbers = {"free": f"{free:.1f}", "total": f"{total:.1f}"}
-    return found("vram-held", {"held": cause, **numbers, **values}, evidence=held)
+    finding = found("vram-held", {"held": cause, **numbers, **values}, evidence=held)
+    return replace(finding, fix=(*_other_card(case, card, plan.stack.x.needs), *finding.fix))
+
+
+def _other_card(case: Case, taken: Gpu, needs: Needs) -> Iterator[str]:
+    """Yield how the stack gets another card, if one is free; not one that is hidden from this shell."""
+    gpus = case.facts.gpus
+    for card in gpus.cards if case.in_docker else gpus.cuda_cards:
+        able = not too_old(card, needs) and not too_small(card, needs)
+        if card.index == taken.index or not able or card.free_mib < _least_mib(needs.vram_gib or 0):
+            continue
+        if not case.in_docker:
+            yield f"export CUDA_VISIBLE_DEVICES={card.uuid or card.index}   # {card.name}, which is free"
+        elif case.plan and KNOB in case.plan.settings:
+            yield f"--set {KNOB}={card.index}   # {card.name}, which is free"
+        return
 
 
 def check_fit(case: Case) -> Finding | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -14,7 +14,7 @@ from blackstack.doctor.checks.room import GIB
 from blackstack.doctor.texts import texts
 from blackstack.facts.containers import EngineFacts, Remains, Toolkit
 from blackstack.facts.driver import Driver
-from blackstack.facts.gpu import Gpus, Holder
+from blackstack.facts.gpu import Gpu, Gpus, Holder
 from blackstack.facts.image import ImageFacts
 from blackstack.facts.limits import Limits
 
@@ -219,6 +219,24 @@ def test_without_docker_the_card_that_cuda_shows_first_is_examined(
 
     assert codes(replace(case, plan=replace(case.plan, runtime="process"))) == said
     assert codes(case) == []  # a container gets its card from the compose file
+
+
+def test_where_another_card_is_free_the_way_to_it_is_told_first(make_case: Make) -> None:
+    held = replace(GPUS.cards[0], uuid="GPU-aaaa-0", free_mib=1000)
+    free = replace(GPUS.cards[0], uuid="GPU-bbbb-1", index=1)
+    old = replace(free, uuid="GPU-cccc-2", index=2, compute_capability="8.6")
+
+    def advice(*cards: Gpu, runtime: Literal["docker", "process"]) -> str:
+        case = make_case(gpus=replace(GPUS, cards=cards))
+        assert case.plan is not None
+        settings = {**case.plan.settings, "GPU": replace(case.plan.settings["MODEL"], value="0")}
+        made = replace(case.plan, settings=settings, runtime=runtime)
+        (finding,) = examine(replace(case, plan=made)).findings
+        return finding.fix[0]
+
+    assert "export CUDA_VISIBLE_DEVICES=GPU-bbbb-1" in advice(held, free, runtime="process")
+    assert "--set GPU=1" in advice(held, free, runtime="docker")
+    assert advice(held, old, runtime="process") == advice(held, runtime="process") == "stop what holds it: nvidia-smi"
 
 
 def test_a_card_of_32_gb_by_name_is_one_although_it_has_a_little_less(make_case: Make) -> None:
