@@ -92,7 +92,7 @@ class Gpus:
         cards = self.cards
         if not self.by_bus:
             cards = tuple(sorted(cards, key=lambda card: (card.capability, card.total_mib), reverse=True))
-        if self.visible is None:
+        if self.visible is None or "MIG-" in self.visible:  # whose slice it is, is not asked
             return cards
         seen: list[Gpu] = []
         for word in self.visible.split(","):

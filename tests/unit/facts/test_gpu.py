@@ -121,6 +121,7 @@ NEW = Gpu(index=1, name="a newer one", uuid="GPU-1a9f", compute_capability="12.0
         (" 1, 0", True, [NEW, OLD]),
         ("GPU-1a9", True, [NEW]),
         ("1,5,0", True, [NEW]),
+        ("MIG-3f2a", True, [OLD, NEW]),
         ("-1", True, []),
         ("", True, []),
     ],
