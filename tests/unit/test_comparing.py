@@ -13,6 +13,7 @@ from blackstack.bench import Workload
 from blackstack.errors import UsageError
 from blackstack.results.write import pretty
 from blackstack.verbs import measuring
+from blackstack.verbs.choose import ROOT, placeless
 from blackstack.verbs.comparing import BASELINES, Sides, compare, read, stale
 from blackstack.verbs.reporting import Wanted, report
 from tests.unit.conftest import REPOSITORY
@@ -174,3 +175,9 @@ def test_json_of_a_record_comes_back_whatever_its_shape() -> None:
 
     assert json.loads(pretty(odd)) == odd
     assert max(map(len, pretty([0.123456] * 2000).splitlines())) <= 120
+
+
+def test_a_record_names_no_folder_of_the_checkout() -> None:
+    told = {"root": f"{ROOT}/.blackstack/cache", "said": [f"read {ROOT}/env", 1, None]}
+
+    assert placeless(told) == {"root": "./.blackstack/cache", "said": ["read ./env", 1, None]}
